@@ -27,7 +27,8 @@ TEST_CASE("bytes: a read beyond the end latches") {
   CHECK(in.LengthPrefixed().empty());
   CHECK(!in.ok());
   CHECK(in.Fixed64() == 0);
-  ByteReader endless(std::string(11, '\xff'));
+  std::string ones(11, '\xff');
+  ByteReader endless(ones);
   endless.Varint();
   CHECK(!endless.ok());
 }
