@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// One node's storage engine: table, log, checkpoints and the cold tier behind one front.
+//
+// The data thread owns it. A command's life:
+//
+//   if (!engine.Resident(keys)) engine.Load(keys, …)   the command is parked meanwhile
+//   engine.BeginCommand(now_ms)
+//   … handlers use Keyspace views …
+//   position = engine.EndCommand()  its changes are one log record; the reply may leave the node
+//                                   once ReplyPosition() >= position
+//   … end of the loop's turn …
+//   engine.WriteTurn()              write(2) of the turn's records; then replies are released
+//
+// Under appendfsync always ReplyPosition() is what is synced, else what is written (ENGINE.md 1).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "base/status.h"
+#include "storage/keyspace.h"
+
+namespace redynamo {
+
+enum class SyncMode : uint8_t { kAlways, kEverySecond, kNo };
+enum class EvictionPolicy : uint8_t {
+  kPageOut, kNoEviction, kAllKeysLru, kAllKeysLfu, kAllKeysRandom,
+  kVolatileLru, kVolatileLfu, kVolatileRandom, kVolatileTtl,
+};
+
+struct EngineOptions {
+  std::string dir = ".";
+  int databases = 16;
+  SyncMode sync = SyncMode::kAlways;
+  uint64_t maxmemory_bytes = 0;  // 0: unlimited
+  EvictionPolicy policy = EvictionPolicy::kPageOut;
+  int maxmemory_samples = 5;
+  uint64_t checkpoint_log_bytes = 1ull << 30;
+  int64_t checkpoint_interval_ms = 60'000;
+  uint64_t log_segment_bytes = 64ull << 20;
+  int64_t scrub_interval_ms = 0;  // 0: never
+  bool salvage = false;
+  bool warm_up = true;
+  uint32_t packed_entries_max = 128;     // hash-max-listpack-entries
+  uint32_t packed_value_bytes_max = 64;  // hash-max-listpack-value
+  uint32_t set_packed_entries_max = 128;
+  uint32_t set_packed_value_bytes_max = 64;
+  uint32_t set_intset_entries_max = 512;
+  int lfu_log_factor = 10;
+  int lfu_decay_minutes = 1;
+};
+
+// Called on the data thread, inside the call that caused them, unless they say otherwise.
+struct EngineHooks {
+  // A key's value, existence or deadline changed, or it expired or was evicted: for WATCH.
+  std::function<void(int database, std::string_view key)> on_key_changed;
+  std::function<void(int database)> on_database_cleared;
+  std::function<void(int database, std::string_view key)> on_expired;
+  std::function<void(int database, std::string_view key)> on_evicted;
+  // From any thread: the data thread should soon call Poll() (uv_async_send in the server).
+  std::function<void()> wake;
+  // From any thread, once: the log cannot be written or synced. The process must end with 74.
+  std::function<void(const Status&)> on_fatal;
+  // During Open, at most once a second.
+  std::function<void(double fraction, uint64_t records)> on_recovery_progress;
+};
+
+// Figures for INFO; all since start unless the name says otherwise.
+struct EngineStats {
+  uint64_t log_bytes_appended = 0, log_records = 0, log_syncs = 0, log_batches = 0;
+  uint64_t log_bytes_since_checkpoint = 0, log_segments = 0;
+  int64_t log_sync_max_us = 0;
+  bool checkpoint_running = false;
+  uint64_t checkpoints = 0, checkpoint_rows = 0, checkpoint_failures = 0;
+  int64_t last_checkpoint_unix_s = 0, last_checkpoint_ms = 0, current_checkpoint_ms = 0;
+  bool last_checkpoint_ok = true;
+  uint64_t dirty_rows = 0, changes_since_checkpoint = 0;
+  uint64_t cold_keys = 0, resident_keys = 0, cold_loads = 0, cold_load_batches = 0;
+  uint64_t paged_out_keys = 0, expired_keys = 0, evicted_keys = 0;
+  uint64_t keyspace_hits = 0, keyspace_misses = 0;
+  uint64_t used_memory_bytes = 0, disk_bytes = 0, block_cache_bytes = 0;
+  uint64_t scrub_rounds = 0, scrub_rows = 0, scrub_errors = 0;
+  uint64_t recovered_records = 0, recovered_cut_bytes = 0, salvaged_records = 0;
+  int64_t recovery_ms = 0;
+  bool warming_up = false;
+};
+
+struct KeyRef {
+  int database;
+  std::string_view key;
+};
+
+class Engine {
+ public:
+  // Locks the directory, recovers, and starts the background threads. Errors name file and offset,
+  // and the remedy.
+  static Result<std::unique_ptr<Engine>> Open(const EngineOptions& options, EngineHooks hooks,
+                                              const Clock* clock);
+  ~Engine();
+
+  // Orderly stop: everything written and synced; a checkpoint when `checkpoint`. Then only
+  // destruction.
+  Status Close(bool checkpoint);
+
+  // --- a command ---
+  Keyspace Database(int database);
+  // False when some key is on disk only: then Load it first.
+  bool Resident(std::span<const KeyRef> keys);
+  // Makes keys resident (the views' bytes are copied) and pins them until `done`, called on the
+  // data thread from Poll, has returned.
+  void Load(std::span<const KeyRef> keys, std::function<void(Status)> done);
+  void BeginCommand(int64_t now_ms);
+  // Nested commands (MULTI) run between one Begin and End: one log record, whole or absent. Gives
+  // the position that what was read or written depends on; a command with kWholeDatabase uses
+  // NewestPosition() instead.
+  uint64_t EndCommand();
+  void CountChange(uint64_t n);
+  // Before a write: kNoSpace when the log cannot grow (the reply is -MISCONF with the message).
+  Status ReserveWrite(uint64_t bytes);
+  // True when memory is over maxmemory and the policy could not free enough: commands with kDenyOom
+  // answer -OOM.
+  bool OutOfMemory();
+  uint64_t NewestPosition() const;
+  uint64_t ReplyPosition() const;
+
+  // --- the loop ---
+  Status WriteTurn();
+  // Work that other threads have handed over: loads done, checkpoints ingested, syncs.
+  void Poll();
+  // Every 1000/hz ms: expiry sweep, checkpoint slices, eviction, warm-up. Works for about
+  // `budget_us`; true when there is more to do at once.
+  bool Tick(int64_t now_ms, int64_t budget_us);
+  // Bytes of records not yet written: stop reading client sockets at limits.h's bound.
+  uint64_t BufferedBytes() const;
+
+  // --- whole database ---
+  void SwapDatabases(int a, int b);
+  void SetActiveExpire(bool on);
+  // Asks for a checkpoint; `done` when it has been ingested (or failed). Shared when one runs.
+  void Checkpoint(std::function<void(Status)> done);
+  // A digest of all rows, independent of order and of dots: DEBUG DIGEST (40 hex digits).
+  std::string Digest();
+  std::string KeyDigest(int database, std::string_view key);
+
+  EngineStats Stats() const;
+  void ResetStats();
+  void Reconfigure(const EngineOptions& options);  // takes over the run-time changeable ones
+
+ private:
+  explicit Engine(std::unique_ptr<EngineImpl> impl);
+  std::unique_ptr<EngineImpl> impl_;
+};
+
+}  // namespace redynamo
