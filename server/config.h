@@ -47,26 +47,6 @@ enum class MaxmemoryPolicy {
 enum class SupervisedMode { kNo, kUpstart, kSystemd, kAuto };
 enum class Permission { kNo, kYes, kLocal };  // kLocal: only for clients of this machine
 
-// Bits of Config::notify_keyspace_events.
-enum NotifyFlag : uint32_t {
-  kNotifyKeyspace = 1u << 0,   // K
-  kNotifyKeyevent = 1u << 1,   // E
-  kNotifyGeneric = 1u << 2,    // g
-  kNotifyString = 1u << 3,     // $
-  kNotifyList = 1u << 4,       // l
-  kNotifySet = 1u << 5,        // s
-  kNotifyHash = 1u << 6,       // h
-  kNotifyZset = 1u << 7,       // z
-  kNotifyExpired = 1u << 8,    // x
-  kNotifyEvicted = 1u << 9,    // e
-  kNotifyStream = 1u << 10,    // t
-  kNotifyKeyMiss = 1u << 11,   // m, not in A
-  kNotifyModule = 1u << 12,    // d
-  kNotifyNew = 1u << 13,       // n, not in A
-  kNotifyAll = kNotifyGeneric | kNotifyString | kNotifyList | kNotifySet | kNotifyHash |
-               kNotifyZset | kNotifyExpired | kNotifyEvicted | kNotifyStream | kNotifyModule,  // A
-};
-
 enum ClientClass { kClientNormal, kClientReplica, kClientPubsub, kClientClasses };
 
 // A client whose pending replies exceed hard_bytes, or soft_bytes for soft_seconds without a
@@ -142,7 +122,7 @@ struct Config {
   int64_t latency_monitor_threshold_ms = 0;  // 0: off
   bool latency_tracking = false;
   std::vector<double> latency_tracking_info_percentiles;
-  uint32_t notify_keyspace_events = 0;  // NotifyFlag bits
+  uint32_t notify_keyspace_events = 0;  // NotifyClass bits (command.h)
 };
 
 // The word that `maxmemory-policy` and INFO use. INFO shows page-out as "noeviction" (frameworks
