@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "storage/collection.h"
+
+#include <algorithm>
+
+#include "base/hash.h"
+
+namespace redynamo {
+
+Collection::~Collection() {
+  if (table_) table_->ForEach([](Row* row) { FreeRow(row); });
+}
+
+size_t Collection::memory_bytes() const {
+  return sizeof *this + packed_.memory_bytes() + (table_ ? table_->memory_bytes() : 0) + row_bytes_;
+}
+
+bool Collection::Find(std::string_view key, Element* out) const {
+  if (native()) {
+    Row* row = table_->Find(table_->HashOf(key), key);
+    if (!row || !row->live()) return false;
+    *out = FromRow(row);
+    return true;
+  }
+  PackedMap::Element e = packed_.Find(key);
+  if (!packed_.Valid(e)) return false;
+  *out = {e.key, e.value, e.dot, e.hlc, e.counter, nullptr};
+  return true;
+}
+
+bool Collection::Put(std::string_view key, std::string_view value, bool counter, Dot dot,
+                     uint64_t hlc) {
+  if (!native()) {
+    PackedMap::Element e = packed_.Find(key);
+    if (packed_.Valid(e)) {
+      packed_.Replace(e, value, counter, dot, hlc);
+      return false;
+    }
+    packed_.Append(key, value, counter, dot, hlc);
+    return true;
+  }
+  uint64_t hash = table_->HashOf(key);
+  Row* row = table_->Find(hash, key);
+  bool is_new = !row || !row->live();
+  if (!row) {
+    row = NewRow(key, value.size(), false);
+    table_->Insert(hash, row);
+    row_bytes_ += RowMemory(row);
+  } else {
+    row_bytes_ -= RowMemory(row);
+    Row* moved = ResizeRow(row, value.size(), false);
+    if (moved != row) table_->Replace(hash, row, moved);
+    row = moved;
+    row_bytes_ += RowMemory(row);
+  }
+  if (!value.empty()) std::memcpy(row->value_data(), value.data(), value.size());
+  row->form = unsigned(counter ? RowForm::kCounter : RowForm::kPlain);
+  row->dot = dot;
+  row->hlc = hlc;
+  row->flags |= Row::kDirty;
+  table_->MarkDirty(hash);
+  if (is_new) live_++;
+  return is_new;
+}
+
+bool Collection::Remove(std::string_view key) {
+  if (!native()) {
+    PackedMap::Element e = packed_.Find(key);
+    if (!packed_.Valid(e)) return false;
+    packed_.Erase(e);
+    return true;
+  }
+  uint64_t hash = table_->HashOf(key);
+  Row* row = table_->Find(hash, key);
+  if (!row || !row->live()) return false;
+  live_--;
+  row_bytes_ -= RowMemory(row);
+  if (!row->Has(Row::kOnDisk)) {
+    table_->Erase(hash, row);
+    FreeRow(row);
+    return true;
+  }
+  Row* moved = ResizeRow(row, 0, false);
+  if (moved != row) table_->Replace(hash, row, moved);
+  moved->form = unsigned(RowForm::kAbsent);
+  moved->flags |= Row::kDirty;
+  row_bytes_ += RowMemory(moved);
+  table_->MarkDirty(hash);
+  return true;
+}
+
+void Collection::MakeNative() {
+  if (native()) return;
+  table_ = std::make_unique<RowTable>(seed_, kElementHashBits);
+  only_integers_ = false;
+  for (auto e = packed_.First(); packed_.Valid(e); e = packed_.Next(e)) {
+    Put(e.key, e.value, e.counter, e.dot, e.hlc);
+  }
+  std::destroy_at(&packed_);
+  std::construct_at(&packed_);
+}
+
+uint64_t Collection::Collect(uint64_t from, size_t count, std::vector<Element>* out) const {
+  std::vector<Row*> rows;
+  uint64_t next = table_->Collect(from, count, &rows);
+  for (Row* row : rows) {
+    if (row->live()) out->push_back(FromRow(row));
+  }
+  return next;
+}
+
+Collection::Element Collection::Sample(Random& random) const {
+  if (!native()) {
+    uint64_t pick = random.Below(packed_.size());
+    PackedMap::Element e = packed_.First();
+    for (uint64_t i = 0; i < pick; i++) e = packed_.Next(e);
+    return {e.key, e.value, e.dot, e.hlc, e.counter, nullptr};
+  }
+  for (;;) {
+    Row* row = table_->Sample(random);
+    if (row->live()) return FromRow(row);
+  }
+}
+
+void Collection::InstallRow(Row* row) {
+  if (!table_) table_ = std::make_unique<RowTable>(seed_, kElementHashBits);
+  table_->Insert(table_->HashOf(row->key()), row);
+  row_bytes_ += RowMemory(row);
+  live_++;
+}
+
+void Collection::DropAbsent(Row* row) {
+  row_bytes_ -= RowMemory(row);
+  table_->Erase(table_->HashOf(row->key()), row);
+  FreeRow(row);
+}
+
+}  // namespace redynamo

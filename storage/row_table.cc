@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "storage/row_table.h"
+
+#include <malloc.h>
+#include <xxhash.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace redynamo {
+
+RowTable::~RowTable() { std::free(words_); }
+
+uint64_t RowTable::HashOf(std::string_view key, uint64_t seed, int hash_bits) {
+  return XXH3_64bits_withSeed(key.data(), key.size(), seed) & ~0ull << (64 - hash_bits);
+}
+
+void RowTable::Locate(uint64_t hash, size_t* home, uint16_t* tag) const {
+  unsigned __int128 scaled = (unsigned __int128)(Local(hash)) * capacity_;
+  *home = size_t(scaled >> 64);
+  *tag = uint16_t(scaled >> 54);
+}
+
+const RowTable* RowTable::Child(uint64_t hash) const {
+  return (*children_)[Local(hash) >> 58].get();
+}
+
+RowTable* RowTable::Child(uint64_t hash, bool create) {
+  auto& child = (*children_)[Local(hash) >> 58];
+  if (!child && create) child = std::make_unique<RowTable>(seed_, hash_bits_, level_ + 1);
+  return child.get();
+}
+
+Row* RowTable::Find(uint64_t hash, std::string_view key) const {
+  const RowTable* t = this;
+  while (t->children_) {
+    t = t->Child(hash);
+    if (!t) return nullptr;
+  }
+  if (!t->words_) return nullptr;
+  size_t home;
+  uint16_t tag;
+  t->Locate(hash, &home, &tag);
+  for (const Word* w = t->words_ + home; *w; w++) {
+    if (uint16_t(*w >> 48) == tag && RowOf(*w)->key() == key) return RowOf(*w);
+  }
+  return nullptr;
+}
+
+void RowTable::Prefetch(uint64_t hash) const {
+  if (children_ || !words_) return;
+  size_t home;
+  uint16_t tag;
+  Locate(hash, &home, &tag);
+  __builtin_prefetch(words_ + home);
+}
+
+bool RowTable::Place(uint64_t hash, Row* row) {
+  size_t home;
+  uint16_t tag;
+  Locate(hash, &home, &tag);
+  size_t at = home;
+  while (words_[at]) at++;
+  // The last place stays empty: it ends the last run.
+  if (at - home >= kOverflow || at + 1 >= places()) return false;
+  words_[at] = MakeWord(row, tag);
+  return true;
+}
+
+void RowTable::Insert(uint64_t hash, Row* row) {
+  size_++;
+  if (children_) {
+    Child(hash, true)->Insert(hash, row);
+    return;
+  }
+  if (size_ > kLeafMax && level_ < 6) {
+    Split();
+    Child(hash, true)->Insert(hash, row);
+    return;
+  }
+  if (size_ * 5 > size_t(capacity_) * 4) Grow();
+  while (!Place(hash, row)) Grow();
+}
+
+void RowTable::Grow() {
+  Word* old = words_;
+  size_t old_places = places();
+  for (;;) {
+    capacity_ = capacity_ < 8 ? 8 : capacity_ + capacity_ / 2;
+    words_ = static_cast<Word*>(std::calloc(capacity_ + kOverflow, sizeof(Word)));
+    CHECK_THAT(words_ != nullptr);
+    bool all = true;
+    for (size_t i = 0; i < old_places && all; i++) {
+      if (old[i]) all = Place(HashOf(RowOf(old[i])->key()), RowOf(old[i]));
+    }
+    if (all) break;
+    std::free(words_);
+  }
+  std::free(old);
+}
+
+void RowTable::Split() {
+  children_ = std::make_unique<std::vector<std::unique_ptr<RowTable>>>(64);
+  for (size_t i = 0; i < places(); i++) {
+    if (!words_[i]) continue;
+    Row* row = RowOf(words_[i]);
+    uint64_t hash = HashOf(row->key());
+    RowTable* child = Child(hash, true);
+    child->Insert(hash, row);
+    child->marked_ = marked_;
+  }
+  std::free(words_);
+  words_ = nullptr;
+  capacity_ = 0;
+}
+
+size_t RowTable::FindPlace(uint64_t hash, const Row* row) const {
+  size_t at;
+  uint16_t tag;
+  Locate(hash, &at, &tag);
+  while (RowOf(words_[at]) != row) {
+    CHECK_THAT(words_[at] != 0);
+    at++;
+  }
+  return at;
+}
+
+void RowTable::Replace(uint64_t hash, Row* old_row, Row* row) {
+  RowTable* t = this;
+  while (t->children_) t = t->Child(hash, false);
+  size_t at = t->FindPlace(hash, old_row);
+  t->words_[at] = MakeWord(row, uint16_t(t->words_[at] >> 48));
+}
+
+void RowTable::Erase(uint64_t hash, Row* row) {
+  size_--;
+  if (children_) {
+    Child(hash, false)->Erase(hash, row);
+    return;
+  }
+  size_t hole = FindPlace(hash, row);
+  for (size_t at = hole + 1; words_[at]; at++) {
+    size_t home_low = words_[at] >> 58;
+    size_t home = at - ((at - home_low) & 63);
+    if (home <= hole) {
+      words_[hole] = words_[at];
+      hole = at;
+    }
+  }
+  words_[hole] = 0;
+}
+
+void RowTable::MarkDirty(uint64_t hash) {
+  RowTable* t = this;
+  t->marked_ = true;
+  while (t->children_) {
+    t = t->Child(hash, false);
+    t->marked_ = true;
+  }
+}
+
+size_t RowTable::memory_bytes() const {
+  size_t total = sizeof *this + (words_ ? malloc_usable_size(words_) : 0);
+  if (children_) {
+    for (const auto& child : *children_) total += 8 + (child ? child->memory_bytes() : 0);
+  }
+  return total;
+}
+
+void RowTable::SortRun(std::vector<Row*>* rows, size_t begin) const {
+  if (rows->size() - begin < 2) return;
+  std::vector<std::pair<uint64_t, Row*>> keyed;
+  keyed.reserve(rows->size() - begin);
+  for (size_t i = begin; i < rows->size(); i++) {
+    keyed.emplace_back(HashOf((*rows)[i]->key()), (*rows)[i]);
+  }
+  std::sort(keyed.begin(), keyed.end(), [](const auto& a, const auto& b) {
+    return a.first != b.first ? a.first < b.first : a.second->key() < b.second->key();
+  });
+  for (size_t i = 0; i < keyed.size(); i++) (*rows)[begin + i] = keyed[i].second;
+}
+
+uint64_t RowTable::Collect(uint64_t from, size_t count, std::vector<Row*>* out) const {
+  if (children_) {
+    for (size_t c = Local(from) >> 58; c < 64; c++) {
+      const RowTable* child = (*children_)[c].get();
+      if (!child) continue;
+      // A child after the first is walked from its own beginning: smaller hashes are not in it.
+      uint64_t next = child->Collect(from, count, out);
+      if (next) return next;
+      if (out->size() >= count) {
+        // The child ended just at the count: go on at the first hash of the next child.
+        if (c == 63) return 0;
+        int shift = 58 - 6 * level_;
+        uint64_t prefix = level_ == 0 ? 0 : from >> (shift + 6) << (shift + 6);
+        return prefix | uint64_t(c + 1) << shift;
+      }
+      from = level_ == 0 ? 0 : from >> (64 - 6 * level_) << (64 - 6 * level_);
+    }
+    return 0;
+  }
+  size_t i = 0;
+  if (words_ && Local(from) != 0) {
+    uint16_t tag;
+    Locate(from, &i, &tag);
+    while (i > 0 && words_[i - 1]) i--;  // its run may begin lower
+  }
+  uint64_t step = 1ull << (64 - hash_bits_);
+  for (; i < places(); i++) {
+    if (!words_[i]) continue;
+    size_t begin = out->size();
+    for (; words_[i]; i++) out->push_back(RowOf(words_[i]));
+    SortRun(out, begin);
+    size_t kept = begin;
+    uint64_t last = 0;
+    for (size_t r = begin; r < out->size(); r++) {
+      Row* row = (*out)[r];
+      uint64_t hash = HashOf(row->key());
+      if (hash < from) continue;
+      if (kept >= count && kept > begin && hash != last) {
+        out->resize(kept);
+        return hash;
+      }
+      (*out)[kept++] = row;
+      last = hash;
+    }
+    out->resize(kept);
+    if (kept >= count && kept > begin) return last + step;  // 0 when the last hash wraps
+  }
+  return 0;
+}
+
+void RowTable::CollectMarked(std::vector<Row*>* out) {
+  if (!marked_) return;
+  marked_ = false;
+  if (children_) {
+    for (auto& child : *children_) {
+      if (child) child->CollectMarked(out);
+    }
+    return;
+  }
+  for (size_t i = 0; i < places(); i++) {
+    if (!words_[i]) continue;
+    size_t begin = out->size();
+    for (; words_[i]; i++) out->push_back(RowOf(words_[i]));
+    SortRun(out, begin);
+  }
+}
+
+Row* RowTable::Sample(Random& random) const {
+  if (children_) {
+    uint64_t pick = random.Below(size_);
+    for (const auto& child : *children_) {
+      if (!child) continue;
+      if (pick < child->size_) return child->Sample(random);
+      pick -= child->size_;
+    }
+    CHECK_THAT(false);
+  }
+  for (;;) {
+    Word word = words_[random.Below(places())];
+    if (word) return RowOf(word);
+  }
+}
+
+}  // namespace redynamo
