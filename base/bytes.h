@@ -10,9 +10,15 @@
 
 namespace redynamo {
 
-inline void PutFixed16(std::string* out, uint16_t v) { out->append(reinterpret_cast<char*>(&v), 2); }
-inline void PutFixed32(std::string* out, uint32_t v) { out->append(reinterpret_cast<char*>(&v), 4); }
-inline void PutFixed64(std::string* out, uint64_t v) { out->append(reinterpret_cast<char*>(&v), 8); }
+inline void PutFixed16(std::string* out, uint16_t v) {
+  out->append(reinterpret_cast<char*>(&v), 2);
+}
+inline void PutFixed32(std::string* out, uint32_t v) {
+  out->append(reinterpret_cast<char*>(&v), 4);
+}
+inline void PutFixed64(std::string* out, uint64_t v) {
+  out->append(reinterpret_cast<char*>(&v), 8);
+}
 
 // The `width` low bytes of v, most significant first.
 inline void PutBig(std::string* out, uint64_t v, int width) {

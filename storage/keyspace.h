@@ -12,7 +12,8 @@
 //
 // Rules:
 //  - Every key (and, for a large collection on disk, every element) that a command names has been
-//    made resident before its handler runs: see CommandRow in server/command.h. Lookups never block.
+//    made resident before its handler runs: see CommandRow in server/command.h. Lookups never
+//    block.
 //  - Expired keys do not exist here.
 //  - string_views given out live until the next change of that key.
 //  - A collection that becomes empty is removed with its last element.
