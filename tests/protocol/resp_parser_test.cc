@@ -76,6 +76,11 @@ TEST_CASE("resp_parser: empty requests are skipped") {
   CHECK(Parse("\r\n\n*0\r\n*-1\r\n   \r\n*-5\r\nPING\r\n").requests == std::vector<Args>{{"PING"}});
 }
 
+TEST_CASE("resp_parser: what ends a line or a bulk is skipped unread, as Redis does") {
+  CHECK(Parse("*1\r\n$4\r\nPINGxx" + Encode({"PING"})).requests == std::vector<Args>(2, {"PING"}));
+  CHECK(Parse("*1\r\r$4\r\rPING\r\n").requests == std::vector<Args>{{"PING"}});
+}
+
 TEST_CASE("resp_parser: every cut of a pipeline gives the same requests") {
   std::string input = Encode({"SET", "key", "va\r\nlue"}) + "\r\n*0\r\n" + "set k 'q x'\r\n" +
                       Encode({"GET", ""}) + Encode({"ECHO", std::string(1000, 'x')}) +
@@ -110,6 +115,9 @@ TEST_CASE("resp_parser: protocol errors carry the texts of Redis") {
   CHECK(ErrorOf("*01\r\n") == kPrefix + "invalid multibulk length");
   CHECK(ErrorOf("*2147483648\r\n") == kPrefix + "invalid multibulk length");
   CHECK(ErrorOf("*99999999999999999999\r\n") == kPrefix + "invalid multibulk length");
+  CHECK(ErrorOf("*-0\r\n") == kPrefix + "invalid multibulk length");
+  CHECK(ErrorOf("*1\nx\r\n") == kPrefix + "invalid multibulk length");
+  CHECK(ErrorOf("*1\r\n$4xx\r\n") == kPrefix + "invalid bulk length");
   CHECK(ErrorOf("*1\r\nfoo\r\n") == kPrefix + "expected '$', got 'f'");
   CHECK(ErrorOf("*1\r\n\r\n") == kPrefix + "expected '$', got '\r'");
   CHECK(ErrorOf("*1\r\n$-1\r\n") == kPrefix + "invalid bulk length");
