@@ -136,7 +136,9 @@ class RowStore {
   // Reads every live file and checks the checksums of its blocks. Long; for the scrub.
   virtual Status VerifyChecksums() = 0;
 
-  // Ends background work. Nothing is lost without it: every commit is durable. Idempotent.
+  // Ends background work, and interrupts a Settle, CompactAll or VerifyChecksums of another thread
+  // (kShutdown); no other call may be under way. Nothing is lost without it: every commit is
+  // durable. Idempotent.
   virtual Status Close() = 0;
 };
 

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// The cold tier on RocksDB. Layout of `directory`: RocksDB's own files, and in `ingest/` the sorted
+// files of batches that are being filled; what a crash leaves there is deleted by the next Open.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "storage/row_store.h"
+
+namespace redynamo {
+
+struct RocksRowStoreOptions {
+  uint64_t block_cache_bytes = 32 << 20;
+
+  // Of ingest files and compactions together; 0: unlimited. Files of a batch go first.
+  uint64_t background_bytes_per_second = 0;
+
+  // Compaction threads. They run at SCHED_IDLE: they never preempt the data thread, and stand still
+  // while every core is busy. The threads are shared by all stores of the process.
+  int background_threads = 2;
+  bool idle_priority = true;
+
+  uint64_t file_bytes_max = 64 << 20;  // where ingest files and compaction outputs are cut
+  uint64_t block_bytes = 4096;
+  bool compress = false;
+
+  // Opens what exists without changing a byte; batches fail with kUnsupported.
+  bool read_only = false;
+
+  // Called from RocksDB's threads when a compaction failed (its disk is full or broken): must not
+  // call the store. Reads go on; the next Commit tries to bring the store back.
+  std::function<void(const Status&)> on_background_error;
+};
+
+class RocksRowStore : public RowStore {
+ public:
+  // Level-0 files of one column family from which IngestPressure asks checkpoints to wait.
+  static constexpr uint64_t kPressureLevel0Files = 8;
+
+  // `directory` is created if its parent exists. kBusy: another process has it open.
+  static Result<std::unique_ptr<RocksRowStore>> Open(const std::string& directory,
+                                                     const RocksRowStoreOptions& options);
+
+  // Both take effect at once, and mean what the options of these names mean.
+  virtual void SetBackgroundBytesPerSecond(uint64_t bytes_per_second) = 0;
+  virtual void SetBlockCacheBytes(uint64_t bytes) = 0;
+};
+
+}  // namespace redynamo
