@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+// The process' state, tied together: settings, engine, commands, clients, statistics. Each part has
+// its own header; this one only holds them and what concerns several at once. It knows no socket
+// and no event loop: uv_loop drives it, and unit tests drive it by hand.
+//
+//   a turn:   Transport reads → Dispatcher runs commands → … → EndTurn(): log written, replies
+//             released, transports flush
+//   a tick:   every 1000/hz ms
+//
+// Data thread only.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "server/client_registry.h"
+#include "server/command_table.h"
+#include "server/config.h"
+#include "server/dispatcher.h"
+#include "server/latency.h"
+#include "server/pubsub.h"
+#include "server/session.h"
+#include "server/slowlog.h"
+#include "server/stats.h"
+#include "server/transaction.h"
+#include "storage/engine.h"
+
+namespace redynamo {
+
+// While the engine opens.
+struct LoadingProgress {
+  bool loading = false;
+  int64_t started_unix_s = 0;
+  double fraction = 0;
+  uint64_t records = 0;
+};
+
+// What SHUTDOWN or a signal asked for.
+struct ShutdownRequest {
+  bool checkpoint = true;
+  bool now = false;
+};
+
+// What the event loop does for the server. Unit tests may leave it null.
+class LoopControl {
+ public:
+  virtual ~LoopControl() = default;
+  virtual void RequestShutdown(const ShutdownRequest& request) = 0;
+  // Addresses that are being listened on, as INFO lists them.
+  virtual std::vector<std::string> ListenAddresses() const = 0;
+};
+
+class Server {
+ public:
+  Server(Settings* settings, const Clock* clock, uint64_t random_seed);
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // --- parts ---
+  Settings& settings() { return *settings_; }
+  const Config& config() const { return settings_->config(); }
+  const Clock& clock() const { return *clock_; }
+  Random& random() { return random_; }
+  CommandTable& commands() { return commands_; }
+  Dispatcher& dispatcher() { return dispatcher_; }
+  ClientRegistry& clients() { return clients_; }
+  PubSub& pubsub() { return pubsub_; }
+  WatchTable& watches() { return watches_; }
+  ServerStats& stats() { return stats_; }
+  Slowlog& slowlog() { return slowlog_; }
+  LatencyMonitor& latency() { return latency_; }
+
+  // The engine is absent while it opens: then only commands with kLoading run, and has_engine() is
+  // false. Handlers of data commands may take it for granted.
+  bool has_engine() const { return engine_ != nullptr; }
+  Engine& engine() { return *engine_; }
+  LoadingProgress& loading() { return loading_; }
+  // The engine's options as the settings have them now.
+  EngineOptions MakeEngineOptions() const;
+  // Hooks for Engine::Open; `wake` and `on_fatal` are called from other threads.
+  EngineHooks MakeEngineHooks(std::function<void()> wake,
+                              std::function<void(const Status&)> on_fatal);
+  void AttachEngine(std::unique_ptr<Engine> engine);
+  std::unique_ptr<Engine> DetachEngine();
+
+  // --- identity ---
+  const std::string& run_id() const { return run_id_; }   // 40 hex digits, new at each start
+  int64_t started_unix_ms() const { return started_unix_ms_; }
+  int64_t uptime_seconds() const;
+  std::string executable;        // absolute path
+  LoopControl* loop = nullptr;
+
+  // --- time ---
+  // Unix ms and µs of the turn (refreshed before each command that comes 1 ms later or more).
+  int64_t now_ms() const { return now_ms_; }
+  int64_t unix_seconds() const { return now_ms_ / 1000; }
+  void RefreshClock();
+  uint64_t turn() const { return turn_; }
+
+  // --- replies ---
+  // Answers a command that Session::Defer has put off, then lets the client go on.
+  void Answer(const DeferredReply& deferred, const Reply& reply);
+  // The session has output that no Commit covers yet.
+  void Touch(Session& session) {
+    if (session.touched) return;
+    session.touched = true;
+    touched_.push_back(&session);
+  }
+  // All touched sessions' output depends on `position`.
+  void CommitTouched(uint64_t position);
+
+  // --- the loop ---
+  // Writes the turn's records, then wakes the clients whose replies may go. A Status that is not ok
+  // means that the log cannot be written: the process must end with 74.
+  Status EndTurn();
+  // Poll of the engine: after its `wake`.
+  void PollEngine();
+  // Every 1000/hz ms. True when there is more to do at once.
+  bool Tick();
+  // Clients' replies may leave up to here.
+  uint64_t ReleasablePosition() const { return engine_ ? engine_->ReplyPosition() : 0; }
+  // The session's client is gone.
+  void Forget(Session& session);
+
+  // Calls of DEBUG, MEMORY and others that want to see held replies: sum over all clients.
+  uint64_t PendingOutputBytes() const;
+
+ private:
+  void TimeoutIdleClients();
+  void SampleRates();
+  void ResumePaused();
+
+  Settings* settings_;
+  const Clock* clock_;
+  Random random_;
+  CommandTable commands_;
+  ServerStats stats_;
+  Slowlog slowlog_;
+  LatencyMonitor latency_;
+  ClientRegistry clients_;
+  PubSub pubsub_;
+  WatchTable watches_;
+  Dispatcher dispatcher_;
+  std::unique_ptr<Engine> engine_;
+  LoadingProgress loading_;
+  std::string run_id_;
+  int64_t started_unix_ms_ = 0;
+  int64_t started_monotonic_us_ = 0;
+  int64_t now_ms_ = 0;
+  uint64_t next_refresh_ticks_ = 0;
+  uint64_t turn_ = 1;
+  std::vector<Session*> touched_;
+  int64_t last_rate_sample_us_ = 0;
+  uint64_t idle_check_cursor_ = 0;
+};
+
+}  // namespace redynamo
