@@ -103,11 +103,29 @@ ParseResult RespParser::StartRequest(Request* out) {
   return ParseResult::kNeedMore;
 }
 
+void RespParser::ReadWholeBulks(std::vector<std::string_view>* args) {
+  const char* at = buffer_.begin() + cursor_;
+  const char* end = buffer_.end();
+  int64_t left = args_left_;
+  int64_t length = 0;
+  int64_t length_max =
+      authenticated_ ? bulk_bytes_max_ : std::min(bulk_bytes_max_, kUnauthenticatedBulkBytesMax);
+  for (; left > 0 && at < end && *at == '$'; --left) {
+    const char* bulk = FastLengthLine(at, end, &length);
+    if (!bulk || length > length_max || end - bulk < length + 2) break;
+    args->emplace_back(bulk, size_t(length));
+    at = bulk + length + 2;
+  }
+  args_left_ = left;
+  cursor_ = size_t(at - buffer_.begin());
+}
+
 ParseResult RespParser::ReadBulks(Request* out) {
   const char* end = buffer_.end();
   while (args_left_ > 0) {
     if (bulk_bytes_ < 0) {
-      if (cursor_ == buffer_.size()) break;
+      ReadWholeBulks(&out->args);
+      if (args_left_ == 0 || cursor_ == buffer_.size()) break;
       char marker = buffer_.begin()[cursor_];
       int64_t length = 0;
       Line line = ReadLengthLine(&length);

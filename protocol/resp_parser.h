@@ -72,6 +72,8 @@ class RespParser {
 
   ParseResult StartRequest(Request* out);
   ParseResult ReadBulks(Request* out);
+  // The common case in a tight loop: as many arguments as are well-formed and wholly there.
+  void ReadWholeBulks(std::vector<std::string_view>* args);
   ParseResult ReadInline(Request* out);
   // Reads "<marker><number>\r\n" at the cursor; on kComplete moves the cursor behind it.
   Line ReadLengthLine(int64_t* value);
