@@ -58,6 +58,18 @@ struct OutputBufferLimit {
   bool operator==(const OutputBufferLimit&) const = default;
 };
 
+struct SavePoint {
+  int64_t seconds = 0;
+  int64_t changes = 0;
+};
+
+enum ShutdownFlag : uint32_t {
+  kShutdownSave = 1,
+  kShutdownNoSave = 2,
+  kShutdownNow = 4,
+  kShutdownForce = 8,
+};
+
 // The values. Defaults come from the table (Settings' constructor), not from here.
 struct Config {
   // network
@@ -96,9 +108,7 @@ struct Config {
   uint64_t checkpoint_log_bytes = 0;      // log since the last checkpoint that starts the next
   int64_t checkpoint_interval_seconds = 0;  // 0: by bytes and idle moments only
   uint64_t log_segment_bytes = 0;
-  uint64_t log_buffer_bytes = 0;  // appended, not yet written; at the limit clients are not read
   bool log_salvage = false;       // skip damaged log records at start instead of refusing
-  uint64_t disk_reserve_bytes = 0;
   int64_t scrub_interval_seconds = 0;  // one whole pass over the files; 0: never
   bool warm_up = false;                // stream cold data into memory after a start
 
@@ -108,7 +118,7 @@ struct Config {
   int maxmemory_samples = 0;
   int lfu_log_factor = 0;
   int lfu_decay_time_minutes = 0;
-  uint64_t block_cache_bytes = 0;
+  uint64_t block_cache_bytes = 0;  // counted in maxmemory
   int active_expire_effort = 0;  // 1..10
   int64_t hash_max_listpack_entries = 0;
   int64_t hash_max_listpack_value_bytes = 0;
@@ -123,6 +133,12 @@ struct Config {
   bool latency_tracking = false;
   std::vector<double> latency_tracking_info_percentiles;
   uint32_t notify_keyspace_events = 0;  // NotifyClass bits (command.h)
+
+  // Kept and shown only, but not of one word each, so that they need a form of their own.
+  std::vector<SavePoint> save;
+  std::vector<int> oom_score_adj_values;
+  uint32_t shutdown_on_sigint = 0;  // ShutdownFlag bits; 0: default
+  uint32_t shutdown_on_sigterm = 0;
 };
 
 // The word that `maxmemory-policy` and INFO use. INFO shows page-out as "noeviction" (frameworks
@@ -176,7 +192,7 @@ class Settings {
   // --- At run time ---------------------------------------------------------------------------
   // CONFIG GET: each setting (and alias) once whose name matches one of the globs, any case.
   std::vector<NameValue> Get(std::span<const std::string_view> globs) const;
-  // One setting's value in CONFIG GET's form; nullopt-like empty Result if there is none.
+  // One setting's value in CONFIG GET's form; kNotFound if there is none of that name.
   Result<std::string> GetOne(std::string_view name) const;
 
   // CONFIG SET: all or nothing. The error message is the whole reply line, "ERR ..." without the
@@ -201,11 +217,17 @@ class Settings {
     std::vector<const SettingRow*> rows;
     ChangeHook call;
   };
+  using Pairs = std::span<const std::pair<std::string_view, std::string_view>>;
 
   std::string ValueOf(const SettingRow& row) const;
-  Status Assign(const SettingRow& row, std::span<const std::string> arguments, bool append);
-  Status CheckChange(std::string_view name, const SettingRow* row, bool local_client) const;
-  Status RunHooks(const std::set<const SettingRow*>& changed, size_t* ran);
+  // Takes over the value that `words` say; `append`: an earlier line of the file spoke of it too.
+  Status Assign(const SettingRow& row, std::span<const std::string> words, bool append);
+  Result<std::vector<const SettingRow*>> FindAll(Pairs pairs, bool local_client) const;
+  Status SetOne(const SettingRow& row, std::string_view value);
+  bool HasHook(const SettingRow& row) const;
+  // Runs the hooks of the changed rows. After a failure: `culprit` is the row to blame.
+  Status RunHooks(const std::set<const SettingRow*>& changed, size_t* hooks_run,
+                  const SettingRow** culprit);
 
   Config config_;
   std::map<const SettingRow*, std::string> kept_;  // values of rows without a member
@@ -213,6 +235,7 @@ class Settings {
   std::vector<std::string> warnings_;
   std::function<bool(std::string_view)> command_exists_;
   std::string config_file_;
+  std::string dir_as_given_;  // before MakeDirAbsolute
 };
 
 // `--help` and `--version` texts, each ending with a newline.
