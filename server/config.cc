@@ -59,6 +59,17 @@ Status SetError(std::string_view name, std::string_view reason) {
   return InvalidArgument(std::move(text));
 }
 
+// CONFIG SET has its quotes behind it: words are what stands between blanks.
+std::vector<std::string> SplitAtBlanks(std::string_view text) {
+  std::vector<std::string> words;
+  for (text = TrimSpace(text); !text.empty(); text = TrimSpace(text)) {
+    const size_t end = std::min(text.find(' '), text.size());
+    words.emplace_back(text.substr(0, end));
+    text.remove_prefix(end);
+  }
+  return words;
+}
+
 Status UnknownOption(std::string_view name) {
   return InvalidArgument("ERR Unknown option or number of arguments for CONFIG SET - '" +
                          std::string(name) + "'");
@@ -219,11 +230,11 @@ Result<std::vector<const SettingRow*>> Settings::FindAll(Pairs pairs, bool local
 Status Settings::SetOne(const SettingRow& row, std::string_view value) {
   const std::string before = ValueOf(row);
   std::vector<std::string> words{std::string(value)};
-  if (row.list != nullptr) {
-    std::optional<std::vector<std::string>> split = SplitWords(value);
-    if (!split) return InvalidArgument("unbalanced quotes in the value");
-    if (!split->empty() && row.list != &kNotifyEventsList) words = std::move(*split);
-  }
+  if (row.list != nullptr && row.list != &kNotifyEventsList) words = SplitAtBlanks(value);
+  if (words.empty()) words.emplace_back();
+  const bool is_size =
+      row.type == SettingType::kMemory || row.type == SettingType::kMemoryOrPercent;
+  if (is_size && value.empty()) words[0] = "0";  // as Redis reads it; files must say 0
   if (Status status = Assign(row, words, /*append=*/false); !status.ok()) return status;
   if (row.Has(kNeedsHook) && !HasHook(row) && ValueOf(row) != before) {
     return InvalidArgument(

@@ -105,10 +105,10 @@ struct Config {
 
   // durability and disk
   AppendFsync appendfsync = AppendFsync::kAlways;
-  uint64_t checkpoint_log_bytes = 0;      // log since the last checkpoint that starts the next
+  uint64_t checkpoint_log_bytes = 0;        // log since the last checkpoint that starts the next
   int64_t checkpoint_interval_seconds = 0;  // 0: by bytes and idle moments only
   uint64_t log_segment_bytes = 0;
-  bool log_salvage = false;       // skip damaged log records at start instead of refusing
+  bool log_salvage = false;            // skip damaged log records at start instead of refusing
   int64_t scrub_interval_seconds = 0;  // one whole pass over the files; 0: never
   bool warm_up = false;                // stream cold data into memory after a start
 
@@ -119,7 +119,7 @@ struct Config {
   int lfu_log_factor = 0;
   int lfu_decay_time_minutes = 0;
   uint64_t block_cache_bytes = 0;  // counted in maxmemory
-  int active_expire_effort = 0;  // 1..10
+  int active_expire_effort = 0;    // 1..10
   int64_t hash_max_listpack_entries = 0;
   int64_t hash_max_listpack_value_bytes = 0;
   int64_t set_max_intset_entries = 0;

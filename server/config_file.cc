@@ -160,10 +160,9 @@ bool SettingsLoader::ApplySpecial(std::span<const std::string> words, const Plac
                                   int include_depth, Status* status) {
   const std::string name = ToLower(words[0]);
   if (name == "include") {
-    *status = words.size() == 2
-                  ? Include(words[1], place, include_depth)
-                  : Refuse(place, nullptr, "wrong number of arguments",
-                           "give include one path, in quotes if it contains blanks");
+    *status = words.size() == 2 ? Include(words[1], place, include_depth)
+                                : Refuse(place, nullptr, "wrong number of arguments",
+                                         "give include one path, in quotes if it contains blanks");
     return true;
   }
   for (const RefusedDirective& refused : kRefused) {
@@ -180,8 +179,7 @@ bool SettingsLoader::ApplySpecial(std::span<const std::string> words, const Plac
   return false;
 }
 
-Status SettingsLoader::Include(const std::string& pattern, const Place& place,
-                               int include_depth) {
+Status SettingsLoader::Include(const std::string& pattern, const Place& place, int include_depth) {
   if (include_depth >= kIncludeDepthMax) {
     return Refuse(place, nullptr, "files include one another more than 16 deep",
                   "look for a file that includes itself");
@@ -316,16 +314,14 @@ std::string VersionText() {
 std::string HelpText(std::string_view program) {
   const std::string name(program);
   return "Usage: " + name + " [/path/to/redynamo.conf] [--directive value...]... [-]\n" +
-         "       " + name + " - (read the configuration from standard input)\n" +
-         "       " + name + " -v or --version\n" +
-         "       " + name + " -h or --help\n" +
-         "       " + name + " ... --check (read the configuration, say what is wrong, and end)\n\n" +
+         "       " + name + " - (read the configuration from standard input)\n" + "       " + name +
+         " -v or --version\n" + "       " + name + " -h or --help\n" + "       " + name +
+         " ... --check (read the configuration, say what is wrong, and end)\n\n" +
          "The file is read first, then standard input, then the directives; later ones win.\n" +
-         "conf/redynamo.conf explains every directive.\n\n" +
-         "Examples:\n" +
-         "       " + name + " (all defaults: port 6379, data in the working directory)\n" +
-         "       " + name + " --port 7777 --dir /var/lib/redynamo\n" +
-         "       " + name + " /etc/redynamo/redynamo.conf --appendfsync everysec\n" +
+         "conf/redynamo.conf explains every directive.\n\n" + "Examples:\n" + "       " + name +
+         " (all defaults: port 6379, data in the working directory)\n" + "       " + name +
+         " --port 7777 --dir /var/lib/redynamo\n" + "       " + name +
+         " /etc/redynamo/redynamo.conf --appendfsync everysec\n" +
          "       echo 'maxmemory 128mb' | " + name + " -\n";
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Settings that Redis 7 has and this server takes, checks, keeps and shows, without acting on them:
 // tools ask for them by name, and a redis.conf of today should start. Each says why it is idle.
+#include <algorithm>
+
 #include "server/config_row.h"
 
 namespace redynamo {
@@ -40,38 +42,68 @@ struct Names {
 
 constexpr SettingRow Bool(Names names, std::string_view value, std::string_view doc,
                           uint32_t flags = 0) {
-  return {.name = names.name, .alias = names.alias, .type = Type::kBool, .default_text = value,
-          .flags = kKept | flags, .doc = doc};
+  return {.name = names.name,
+          .alias = names.alias,
+          .type = Type::kBool,
+          .default_text = value,
+          .flags = kKept | flags,
+          .doc = doc};
 }
 
 constexpr SettingRow Number(Names names, std::string_view value, int64_t min, int64_t max,
                             std::string_view doc, uint32_t flags = 0) {
-  return {.name = names.name, .alias = names.alias, .type = Type::kInteger,
-          .default_text = value, .flags = kKept | flags, .min = min, .max = max, .doc = doc};
+  return {.name = names.name,
+          .alias = names.alias,
+          .type = Type::kInteger,
+          .default_text = value,
+          .flags = kKept | flags,
+          .min = min,
+          .max = max,
+          .doc = doc};
 }
 
 constexpr SettingRow Memory(Names names, std::string_view value, std::string_view doc,
                             int64_t min = 0) {
-  return {.name = names.name, .alias = names.alias, .type = Type::kMemory, .default_text = value,
-          .flags = kKept, .min = min, .doc = doc};
+  return {.name = names.name,
+          .alias = names.alias,
+          .type = Type::kMemory,
+          .default_text = value,
+          .flags = kKept,
+          .min = min,
+          .doc = doc};
 }
 
 constexpr SettingRow Text(Names names, std::string_view value, std::string_view doc,
                           uint32_t flags = 0, Status (*check)(std::string_view) = nullptr) {
-  return {.name = names.name, .alias = names.alias, .type = Type::kString, .default_text = value,
-          .flags = kKept | flags, .check = check, .doc = doc};
+  return {.name = names.name,
+          .alias = names.alias,
+          .type = Type::kString,
+          .default_text = value,
+          .flags = kKept | flags,
+          .check = check,
+          .doc = doc};
 }
 
 constexpr SettingRow Enum(Names names, std::string_view value, std::span<const Choice> choices,
                           std::string_view doc, uint32_t flags = 0) {
-  return {.name = names.name, .alias = names.alias, .type = Type::kEnum, .default_text = value,
-          .flags = kKept | flags, .choices = choices, .doc = doc};
+  return {.name = names.name,
+          .alias = names.alias,
+          .type = Type::kEnum,
+          .default_text = value,
+          .flags = kKept | flags,
+          .choices = choices,
+          .doc = doc};
 }
 
 constexpr SettingRow List(Names names, std::string_view value, const ListSlot* list,
                           std::string_view doc, uint32_t flags = 0) {
-  return {.name = names.name, .alias = names.alias, .type = Type::kList, .default_text = value,
-          .flags = kKept | flags, .list = list, .doc = doc};
+  return {.name = names.name,
+          .alias = names.alias,
+          .type = Type::kList,
+          .default_text = value,
+          .flags = kKept | flags,
+          .list = list,
+          .doc = doc};
 }
 
 Status CheckFileName(std::string_view value) {
@@ -82,6 +114,34 @@ Status CheckFileName(std::string_view value) {
 Status CheckAppendName(std::string_view value) {
   if (!value.empty() && value.find('/') == std::string_view::npos) return Status::Ok();
   return InvalidArgument("appendfilename and appenddirname can't be a path, just a name");
+}
+
+Status CheckHostName(std::string_view value) {
+  for (const char c : value) {
+    const bool allowed = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                         (c >= '0' && c <= '9') || c == '-' || c == '.';
+    if (!allowed) {
+      return InvalidArgument("Hostnames may only contain alphanumeric characters, hyphens or dots");
+    }
+  }
+  return Status::Ok();
+}
+
+Status CheckTitle(std::string_view value) {
+  constexpr std::string_view kVariables[] = {"title",    "listen-addr", "server-mode", "port",
+                                             "tls-port", "unixsocket",  "config-file"};
+  const Status bad = InvalidArgument("template format is invalid or contains unknown variables");
+  if (value.empty()) return bad;
+  while (value.find('{') != std::string_view::npos) {
+    value.remove_prefix(value.find('{') + 1);
+    const std::string_view variable = value.substr(0, value.find('}'));
+    if (variable.size() == value.size() ||
+        std::find(std::begin(kVariables), std::end(kVariables), variable) == std::end(kVariables)) {
+      return bad;
+    }
+    value.remove_prefix(variable.size() + 1);
+  }
+  return Status::Ok();
 }
 
 Status CheckAclFile(std::string_view value) {
@@ -103,6 +163,7 @@ constexpr Choice kPermission[] = {{"no", 0}, {"yes", 1}, {"local", 2}};
 constexpr Choice kEndpoint[] = {{"ip", 0}, {"hostname", 1}, {"unknown-endpoint", 2}};
 constexpr Choice kPropagation[] = {{"ignore", 0}, {"panic", 1}, {"panic-on-replicas", 2}};
 
+// clang-format off: a row is a line or two
 constexpr SettingRow kRows[] = {
     // --- durability by other means ---
     Bool({"appendonly"}, "yes", kAlwaysDurable),
@@ -129,7 +190,7 @@ constexpr SettingRow kRows[] = {
     Bool({"dynamic-hz"}, "yes", "periodic work adapts by itself"),
     Bool({"always-show-logo"}, "no", kNotDone, kFixed),
     Bool({"set-proc-title"}, "yes", kNoTitle, kFixed),
-    Text({"proc-title-template"}, "{title} {listen-addr} {server-mode}", kNoTitle),
+    Text({"proc-title-template"}, "{title} {listen-addr} {server-mode}", kNoTitle, 0, CheckTitle),
     Bool({"syslog-enabled"}, "no", kNoSyslog, kFixed),
     Text({"syslog-ident"}, "redis", kNoSyslog, kFixed),
     Enum({"syslog-facility"}, "local0", kFacilities, kNoSyslog, kFixed),
@@ -154,8 +215,11 @@ constexpr SettingRow kRows[] = {
     Bool({"io-threads-do-reads"}, "no", "I/O threads always read", kFixed),
 
     // --- memory ---
-    {.name = "maxmemory-clients", .type = Type::kMemoryOrPercent, .default_text = "0",
-     .flags = kKept, .doc = "clients are bounded one by one, by client-output-buffer-limit"},
+    {.name = "maxmemory-clients",
+     .type = Type::kMemoryOrPercent,
+     .default_text = "0",
+     .flags = kKept,
+     .doc = "clients are bounded one by one, by client-output-buffer-limit"},
     Number({"maxmemory-eviction-tenacity"}, "10", 0, 100, "eviction paces itself"),
     Bool({"activerehashing"}, "yes", "tables grow in small steps by themselves"),
     Bool({"jemalloc-bg-thread"}, "yes", kLeftToSystem),
@@ -204,8 +268,7 @@ constexpr SettingRow kRows[] = {
     Bool({"replica-ignore-disk-write-errors"}, "no", kNoReplicas),
     Number({"min-replicas-to-write", "min-slaves-to-write"}, "0", 0, kInt32Max, kNoReplicas),
     Number({"min-replicas-max-lag", "min-slaves-max-lag"}, "10", 0, kInt32Max, kNoReplicas),
-    Number({"repl-ping-replica-period", "repl-ping-slave-period"}, "10", 1, kInt32Max,
-           kNoReplicas),
+    Number({"repl-ping-replica-period", "repl-ping-slave-period"}, "10", 1, kInt32Max, kNoReplicas),
     Number({"repl-timeout"}, "60", 1, kInt32Max, kNoReplicas),
     Memory({"repl-backlog-size"}, "1mb", kNoReplicas, 1),
     Number({"repl-backlog-ttl"}, "3600", 0, INT64_MAX, kNoReplicas),
@@ -222,7 +285,7 @@ constexpr SettingRow kRows[] = {
     Number({"cluster-node-timeout"}, "15000", 0, INT64_MAX, kNoCluster),
     Number({"cluster-port"}, "0", 0, 65535, kNoCluster, kFixed),
     Text({"cluster-announce-ip"}, "", kNoCluster),
-    Text({"cluster-announce-hostname"}, "", kNoCluster),
+    Text({"cluster-announce-hostname"}, "", kNoCluster, 0, CheckHostName),
     Text({"cluster-announce-human-nodename"}, "", kNoCluster),
     Number({"cluster-announce-port"}, "0", 0, 65535, kNoCluster),
     Number({"cluster-announce-bus-port"}, "0", 0, 65535, kNoCluster),
@@ -230,8 +293,8 @@ constexpr SettingRow kRows[] = {
     Enum({"cluster-preferred-endpoint-type"}, "ip", kEndpoint, kNoCluster),
     Number({"cluster-migration-barrier"}, "1", 0, kInt32Max, kNoCluster),
     Bool({"cluster-allow-replica-migration"}, "yes", kNoCluster),
-    Number({"cluster-replica-validity-factor", "cluster-slave-validity-factor"}, "10", 0,
-           kInt32Max, kNoCluster),
+    Number({"cluster-replica-validity-factor", "cluster-slave-validity-factor"}, "10", 0, kInt32Max,
+           kNoCluster),
     Bool({"cluster-replica-no-failover", "cluster-slave-no-failover"}, "no", kNoCluster),
     Bool({"cluster-require-full-coverage"}, "yes", kNoCluster),
     Bool({"cluster-allow-reads-when-down"}, "no", kNoCluster),
@@ -260,6 +323,7 @@ constexpr SettingRow kRows[] = {
     Number({"tls-session-cache-size"}, "20480", 0, kInt32Max, kNoTls),
     Number({"tls-session-cache-timeout"}, "300", 0, kInt32Max, kNoTls),
 };
+// clang-format on
 
 }  // namespace
 

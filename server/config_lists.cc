@@ -142,10 +142,9 @@ Lines OutputBufferLimitLines(const Config& config) {
   Lines lines;
   for (int i = 0; i < kClientClasses; ++i) {
     const OutputBufferLimit& limit = config.client_output_buffer_limit[i];
-    lines.push_back({std::string(kWrittenClasses[i]),
-                     PrintMemory(static_cast<int64_t>(limit.hard_bytes)),
-                     PrintMemory(static_cast<int64_t>(limit.soft_bytes)),
-                     FormatInt64(limit.soft_seconds)});
+    lines.push_back(
+        {std::string(kWrittenClasses[i]), PrintMemory(static_cast<int64_t>(limit.hard_bytes)),
+         PrintMemory(static_cast<int64_t>(limit.soft_bytes)), FormatInt64(limit.soft_seconds)});
   }
   return lines;
 }
@@ -163,9 +162,9 @@ struct NotifyLetter {
 };
 // In the order in which CONFIG GET shows them.
 constexpr NotifyLetter kNotifyLetters[] = {
-    {'g', kNotifyGeneric}, {'$', kNotifyString},  {'l', kNotifyList},     {'s', kNotifySet},
-    {'h', kNotifyHash},    {'z', kNotifyZset},    {'x', kNotifyExpired},  {'e', kNotifyEvicted},
-    {'t', kNotifyStream},  {'d', kNotifyModule},  {'n', kNotifyNew},      {'K', kNotifyKeyspace},
+    {'g', kNotifyGeneric},  {'$', kNotifyString},  {'l', kNotifyList},    {'s', kNotifySet},
+    {'h', kNotifyHash},     {'z', kNotifyZset},    {'x', kNotifyExpired}, {'e', kNotifyEvicted},
+    {'t', kNotifyStream},   {'d', kNotifyModule},  {'n', kNotifyNew},     {'K', kNotifyKeyspace},
     {'E', kNotifyKeyevent}, {'m', kNotifyKeyMiss},
 };
 
@@ -242,10 +241,6 @@ Status ParseOomScoreAdj(Config& config, Words words, bool) {
           "Invalid oom-score-adj-values, elements must be between -2000 and 2000.");
     }
     values.push_back(static_cast<int>(value));
-  }
-  if (values[1] < values[0] || values[2] < values[1]) {
-    return InvalidArgument(
-        "Invalid oom-score-adj-values, elements must be in increasing order.");
   }
   config.oom_score_adj_values = std::move(values);
   return Status::Ok();
@@ -334,8 +329,9 @@ const ListSlot kBindList = {
     .parse = ParseBind,
     .print = [](const Config& config) { return JoinWords(config.bind); },
     .lines = [](const Config& config) { return OneLine(config.bind); },
-    .form = "up to 16 addresses of this machine (* and ::* mean all; a leading - allows the "
-            "address to be missing), or \"\" for no TCP"};
+    .form =
+        "up to 16 addresses of this machine (* and ::* mean all; a leading - allows the "
+        "address to be missing), or \"\" for no TCP"};
 
 const ListSlot kSaveList = {.parse = ParseSave,
                             .print = PrintSave,
@@ -346,7 +342,8 @@ const ListSlot kOutputBufferLimitList = {
     .parse = ParseOutputBufferLimit,
     .print = PrintOutputBufferLimit,
     .lines = OutputBufferLimitLines,
-    .form = "<normal|replica|pubsub> <hard size> <soft size> <soft seconds>, once or several times"};
+    .form =
+        "<normal|replica|pubsub> <hard size> <soft size> <soft seconds>, once or several times"};
 
 const ListSlot kNotifyEventsList = {
     .parse = ParseNotify,
@@ -364,7 +361,7 @@ const ListSlot kOomScoreAdjList = {
     .parse = ParseOomScoreAdj,
     .print = [](const Config& config) { return JoinWords(OomScoreAdjWords(config)); },
     .lines = [](const Config& config) { return OneLine(OomScoreAdjWords(config)); },
-    .form = "three rising numbers from -2000 to 2000"};
+    .form = "three numbers from -2000 to 2000"};
 
 const ListSlot kRenameCommandList = {
     .parse = ParseRenameCommand,
@@ -374,21 +371,29 @@ const ListSlot kRenameCommandList = {
 
 const ListSlot kReplicaOfList = {.parse = ParseReplicaOf,
                                  .print = [](const Config&) { return std::string(); },
-                                 .lines = [](const Config&) -> Lines { return {{"no", "one"}}; },
+                                 .lines = [](const Config&) -> Lines {
+                                   return {{"no", "one"}};
+                                 },
                                  .form = "no one"};
 
 const ListSlot kShutdownOnSigintList = {
     .parse = [](Config& config, Words words,
                 bool) { return ParseShutdown(words, &config.shutdown_on_sigint); },
-    .print = [](const Config& config) { return JoinWords(ShutdownWords(config.shutdown_on_sigint)); },
-    .lines = [](const Config& config) -> Lines { return {ShutdownWords(config.shutdown_on_sigint)}; },
+    .print =
+        [](const Config& config) { return JoinWords(ShutdownWords(config.shutdown_on_sigint)); },
+    .lines = [](const Config& config) -> Lines {
+      return {ShutdownWords(config.shutdown_on_sigint)};
+    },
     .form = kShutdownForm};
 
 const ListSlot kShutdownOnSigtermList = {
     .parse = [](Config& config, Words words,
                 bool) { return ParseShutdown(words, &config.shutdown_on_sigterm); },
-    .print = [](const Config& config) { return JoinWords(ShutdownWords(config.shutdown_on_sigterm)); },
-    .lines = [](const Config& config) -> Lines { return {ShutdownWords(config.shutdown_on_sigterm)}; },
+    .print =
+        [](const Config& config) { return JoinWords(ShutdownWords(config.shutdown_on_sigterm)); },
+    .lines = [](const Config& config) -> Lines {
+      return {ShutdownWords(config.shutdown_on_sigterm)};
+    },
     .form = kShutdownForm};
 
 }  // namespace redynamo

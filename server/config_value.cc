@@ -11,10 +11,8 @@ namespace redynamo {
 namespace {
 
 constexpr std::pair<std::string_view, int64_t> kMemoryUnits[] = {
-    {"", 1},          {"b", 1},
-    {"k", 1'000},     {"kb", 1 << 10},
-    {"m", 1'000'000}, {"mb", 1 << 20},
-    {"g", 1'000'000'000}, {"gb", 1 << 30},
+    {"", 1},          {"b", 1},        {"k", 1'000},         {"kb", 1 << 10},
+    {"m", 1'000'000}, {"mb", 1 << 20}, {"g", 1'000'000'000}, {"gb", 1 << 30},
 };
 
 std::string ToBase(int64_t number, int base) {

@@ -47,10 +47,10 @@ std::optional<std::vector<std::string>> SplitWords(std::string_view line) {
 }
 
 std::string QuoteWord(std::string_view word) {
-  const bool plain = !word.empty() && word.front() != '#' &&
-                     std::all_of(word.begin(), word.end(), [](char c) {
-                       return c > ' ' && c < 0x7f && c != '"' && c != '\'' && c != '\\';
-                     });
+  const bool plain =
+      !word.empty() && word.front() != '#' && std::all_of(word.begin(), word.end(), [](char c) {
+        return c > ' ' && c < 0x7f && c != '"' && c != '\'' && c != '\\';
+      });
   return plain ? std::string(word) : QuoteAlways(word);
 }
 
@@ -67,9 +67,9 @@ std::string ToLower(std::string_view text) {
 }
 
 bool EqualsIgnoringCase(std::string_view a, std::string_view b) {
-  return a.size() == b.size() &&
-         std::equal(a.begin(), a.end(), b.begin(),
-                    [](char x, char y) { return LowerOf(x) == LowerOf(y); });
+  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) {
+           return LowerOf(x) == LowerOf(y);
+         });
 }
 
 }  // namespace redynamo

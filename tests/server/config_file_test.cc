@@ -55,8 +55,7 @@ class ScratchDir {
 // "" or the error.
 std::string Start(Settings& settings, const std::vector<std::string>& arguments,
                   const std::string& standard_input = "") {
-  const auto action =
-      settings.LoadArguments(arguments, [&] { return standard_input; });
+  const auto action = settings.LoadArguments(arguments, [&] { return standard_input; });
   return action.ok() ? "" : action.status().message();
 }
 
@@ -85,9 +84,10 @@ TEST_CASE("config file: comments, blanks, quotes and any case; later wins") {
 
 TEST_CASE("config file: save and buffer limits add up over lines, and \"\" takes back") {
   Settings settings;
-  CHECK(Load(settings, "save 900 1\nsave 300 10 60 5\n"
-                       "client-output-buffer-limit normal 1k 2kb 3\n"
-                       "client-output-buffer-limit replica 0 0 0\n") == "");
+  CHECK(Load(settings,
+             "save 900 1\nsave 300 10 60 5\n"
+             "client-output-buffer-limit normal 1k 2kb 3\n"
+             "client-output-buffer-limit replica 0 0 0\n") == "");
   CHECK(Value(settings, "save") == "900 1 300 10 60 5");
   CHECK(Value(settings, "client-output-buffer-limit") ==
         "normal 1000 2048 3 slave 0 0 0 pubsub 33554432 8388608 60");
@@ -120,7 +120,8 @@ TEST_CASE("config file: a wrong line is refused with its number, text, range and
       {"unixsocketperm 1777", "argument must be between 0 and 777 inclusive"},
       {"timeout -1", "argument must be between 0 and 2147483647 inclusive"},
       {"save 1 2 3", "Invalid save parameters"},
-      {"oom-score-adj-values 3 2 1", "elements must be in increasing order"},
+      {"oom-score-adj-values 1 2 3000", "elements must be between -2000 and 2000"},
+      {"maxmemory \"\"", "argument must be a memory value"},
       {"appendfysnc no", "did you mean 'appendfsync'?"},
       {"maxmemorypolicy noeviction", "did you mean 'maxmemory-policy'?"},
       {"loadmodule /x.so", "modules cannot be loaded"},
@@ -179,7 +180,8 @@ TEST_CASE("config file: rename-command asks whether the command exists") {
   settings.SetCommandExists([](std::string_view name) { return EqualsIgnoringCase(name, "get"); });
   CHECK(Load(settings, "rename-command GET \"\"\nrename-command get fetch") == "");
   REQUIRE(settings.config().rename_commands.size() == 1);
-  CHECK(settings.config().rename_commands[0] == std::pair<std::string, std::string>{"GET", "fetch"});
+  CHECK(settings.config().rename_commands[0] ==
+        std::pair<std::string, std::string>{"GET", "fetch"});
   CHECK(Contains(Load(settings, "rename-command nosuch x"), "No such command in rename-command"));
 }
 

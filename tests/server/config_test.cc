@@ -149,14 +149,14 @@ TEST_CASE("config: SET refuses in Redis' words") {
         failed("proto-max-bulk-len",
                "argument must be between 1048576 and 9223372036854775807 inclusive"));
   CHECK(set("appendfsync", "foo") ==
-        failed("appendfsync",
-               "argument(s) must be one of the following: everysec, always, no"));
+        failed("appendfsync", "argument(s) must be one of the following: everysec, always, no"));
   CHECK(set("appendonly", "maybe") == failed("appendonly", "argument must be 'yes' or 'no'"));
   CHECK(set("daemonize", "yes") == failed("daemonize", "can't set immutable config"));
   CHECK(set("replicaof", "a 1") == failed("replicaof", "can't set immutable config"));
   CHECK(set("dir", "/tmp") == failed("dir", "can't set protected config"));
   CHECK(set("dbfilename", "x") == failed("dbfilename", "can't set protected config"));
-  CHECK(set("nosuch", "1") == "ERR Unknown option or number of arguments for CONFIG SET - 'nosuch'");
+  CHECK(set("nosuch", "1") ==
+        "ERR Unknown option or number of arguments for CONFIG SET - 'nosuch'");
   CHECK(set("rename-command", "a b") ==
         "ERR Unknown option or number of arguments for CONFIG SET - 'rename-command'");
   CHECK(Set(settings, {{"timeout", "1"}, {"timeout", "2"}}) ==
@@ -168,8 +168,12 @@ TEST_CASE("config: SET refuses in Redis' words") {
   CHECK(set("maxmemory-clients", "x") ==
         failed("maxmemory-clients", "argument must be a memory or percent value"));
   CHECK(set("notify-keyspace-events", "K E") ==
-        failed("notify-keyspace-events",
-               "Invalid event class character. Use 'Ag$lshzxeKEtmdn'."));
+        failed("notify-keyspace-events", "Invalid event class character. Use 'Ag$lshzxeKEtmdn'."));
+  CHECK(set("proc-title-template", "{foo}") ==
+        failed("proc-title-template", "template format is invalid or contains unknown variables"));
+  CHECK(set("cluster-announce-hostname", "a b") ==
+        failed("cluster-announce-hostname",
+               "Hostnames may only contain alphanumeric characters, hyphens or dots"));
   CHECK(set("save", "900") == failed("save", "Invalid save parameters"));
   CHECK(set("client-output-buffer-limit", "normal 1 2") ==
         failed("client-output-buffer-limit",
@@ -207,6 +211,13 @@ TEST_CASE("config: values of several words are read, kept and shown") {
   CHECK(Value(settings, "notify-keyspace-events") == "AKE");
   CHECK(Set(settings, {{"shutdown-on-sigterm", "save now"}}) == "OK");
   CHECK(Value(settings, "shutdown-on-sigterm") == "save now");
+  CHECK(Set(settings, {{"bind", " 127.0.0.1   -::1 "}}) != "OK");  // no hook listens anew
+  settings.OnChange({"bind", "maxmemory"}, [](const Config&) { return Status::Ok(); });
+  CHECK(Set(settings, {{"bind", " 127.0.0.1   -::1 "}}) == "OK");
+  CHECK(Value(settings, "bind") == "127.0.0.1 -::1");
+  CHECK(Set(settings, {{"maxmemory", "5gb"}}) == "OK");
+  CHECK(Set(settings, {{"maxmemory", ""}}) == "OK");
+  CHECK(settings.config().maxmemory_bytes == 0);
   CHECK(Set(settings, {{"hz", "1000"}}) == "OK");
   CHECK(settings.config().hz == 500);
   CHECK(Set(settings, {{"maxmemory-clients", "5%"}}) == "OK");
@@ -298,8 +309,8 @@ TEST_CASE("config: words split and quote as in redis.conf") {
 
 TEST_CASE("config: sizes read and print with units") {
   const std::map<std::string, int64_t> sizes = {
-      {"0", 0},          {"1", 1},           {"1b", 1},           {"2k", 2000},
-      {"2KB", 2048},     {"3m", 3'000'000},  {"3Mb", 3 << 20},    {"1g", 1'000'000'000},
+      {"0", 0},         {"1", 1},          {"1b", 1},        {"2k", 2000},
+      {"2KB", 2048},    {"3m", 3'000'000}, {"3Mb", 3 << 20}, {"1g", 1'000'000'000},
       {"1gB", 1 << 30},
   };
   for (const auto& [word, bytes] : sizes) {
