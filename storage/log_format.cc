@@ -14,6 +14,7 @@ constexpr size_t kHeaderCrcOffset = kSegmentHeaderBytes - 4;
 constexpr std::string_view kNamePrefix = "log-";
 constexpr std::string_view kNameSuffix = ".rdlog";
 constexpr size_t kNameDigits = 20;
+constexpr uint64_t kMaxNumber = 1ull << 62;  // no log gets there; one more never wraps
 
 template <typename T>
 void Store(char* out, T value) {
@@ -105,7 +106,9 @@ std::optional<BatchFrame> DecodeBatchFrame(std::string_view bytes, uint64_t salt
   if (Load<uint32_t>(p + 4) != kBatchWord) return std::nullopt;
   uint32_t crc = FrameCrc(salt, position, 0, {p + 4, kBatchFrameBytes - 4});
   if (Load<uint32_t>(p) != crc) return std::nullopt;
-  return BatchFrame{Load<uint64_t>(p + 8), Load<uint64_t>(p + 16)};
+  BatchFrame frame{Load<uint64_t>(p + 8), Load<uint64_t>(p + 16)};
+  if (frame.first_number == 0 || frame.first_number > kMaxNumber) return std::nullopt;
+  return frame;
 }
 
 void SealRecordFrame(char* frame, uint64_t payload_bytes, uint64_t salt, LogPosition position,

@@ -43,8 +43,10 @@ struct Beyond {
   LogPosition max_synced = 0;
   bool any_batch = false;
   bool any_byte = false;  // other than zero, in the same segment
-  // The first batch with a number above the expected one: where salvage goes on.
+  // Where salvage goes on: the first batch with a number above the expected one (`ahead`), or else
+  // the first of all, which only an earlier salvage can have left.
   bool can_resume = false;
+  bool ahead = false;
   size_t segment = 0;
   uint64_t offset = 0;
   uint64_t number = 0;
@@ -212,8 +214,10 @@ Result<Beyond> Reader::LookBeyond() {
                 segments_[i].first, [&](uint64_t offset, const BatchFrame& frame) {
                   beyond.any_batch = true;
                   beyond.max_synced = std::max(beyond.max_synced, frame.synced_up_to);
-                  if (beyond.can_resume || frame.first_number <= expected_) return;
+                  bool ahead = frame.first_number > expected_;
+                  if (beyond.can_resume && (beyond.ahead || !ahead)) return;
                   beyond.can_resume = true;
+                  beyond.ahead = ahead;
                   beyond.segment = i;
                   beyond.offset = offset;
                   beyond.number = frame.first_number;
@@ -266,7 +270,7 @@ bool Reader::SkipOneRecord() {
 }
 
 void Reader::Resume(const Beyond& beyond) {
-  NoteLoss(expected_ ? beyond.number - expected_ : 0,
+  NoteLoss(expected_ && beyond.ahead ? beyond.number - expected_ : 0,
            AtByte(Place(current_), cursor_, Position()) + " up to " +
                AtByte(Place(beyond.segment), beyond.offset,
                       segments_[beyond.segment].first + beyond.offset));
@@ -340,6 +344,11 @@ Status Reader::Finish(const Beyond& beyond) {
                      std::to_string(options_.start_position) + ", where the replay should begin";
   if (!options_.salvage) return Corruption("the log is damaged: records are missing from " + what);
   NoteLoss(0, what);
+  // All that is left lies before the start: nobody needs it, and its numbers lead nowhere.
+  log_.kept.clear();
+  log_.first_read = 0;
+  log_.doomed.clear();
+  for (const SegmentFile& segment : segments_) log_.doomed.push_back(segment.path);
   log_.next_first = report.end = options_.start_position;
   return Status::Ok();
 }
