@@ -109,8 +109,11 @@ def parse_step(line, number):
             step.count = int(match["count"] or 0)
             if match["mode"] != ">":
                 step.kind = "send" if match["mode"] == ">>" else "read"
+    if step.kind == "read":
+        step.count = int(line or 1)
+        return step
     step.words = split_words(line)
-    if not step.words and step.kind != "read":
+    if not step.words:
         raise ValueError("no command")
     return step
 

@@ -83,11 +83,13 @@ class CaseRun:
                         raise ScenarioError("%s: %s" % (self.where, error)) from None
             self._finish()
         except Abandon:
+            pass
+        except OSError as error:
+            self.found.append(Difference([], ("+", b""), EOF, "connection failed: %s" % error,
+                                         self.where))
+        finally:
             for connection in self.connections.values():
                 connection.close()
-        except OSError as error:
-            self.fail("connection failed: %s" % error)
-        finally:
             self._restore()
         gone = self.pair.alive()
         if gone:
@@ -126,6 +128,9 @@ class CaseRun:
             if connection.theirs.closed or connection.theirs.socket.fileno() < 0:
                 continue
             theirs, ours = _quit(connection)
+            if theirs == ours != b"+OK\r\n":
+                self.fail("the scenario is wrong: %s has unread replies" % name, ["QUIT"],
+                          ("$", theirs), ("$", ours))
             self.add([] if theirs == ours else [Difference(
                 [b"QUIT"], ("$", theirs), ("$", ours), "unread replies of %s differ" % name)])
 
@@ -149,6 +154,8 @@ class CaseRun:
 
     def _expect(self, step, theirs):
         """A scenario says where it expects an error, so that it cannot fail unnoticed."""
+        if theirs == TIMEOUT:
+            raise ScenarioError("Redis sent nothing")
         if (theirs[0] == "-") != step.error_expected and theirs != EOF:
             wanted = "an error" if step.error_expected else "no error"
             self.fail("the scenario is wrong: it expects %s of Redis" % wanted,
@@ -161,12 +168,15 @@ class CaseRun:
 
     def _read(self, step):
         connection = self.connect(step.connection)
-        for _ in range(step.count or 1):
+        if step.rule == "unordered":
+            frames = zip(*[connection.read() for _ in range(step.count)])
+            self.add(connection.check(MESSAGE, *[("*", list(side)) for side in frames],
+                                      step.rule))
+            return
+        for _ in range(step.count):
             pending = self.pending.get(step.connection)
             command = pending.pop(0) if pending else MESSAGE
             theirs, ours = connection.read()
-            if theirs == TIMEOUT:
-                raise ScenarioError("Redis sent nothing")
             self._expect(step, theirs)
             self.add(connection.check(command, theirs, ours, step.rule))
 
