@@ -3,7 +3,9 @@
 
 #include <algorithm>
 
+#include "base/check.h"
 #include "base/hash.h"
+#include "base/number.h"
 
 namespace redynamo {
 
@@ -133,6 +135,26 @@ void Collection::DropAbsent(Row* row) {
   row_bytes_ -= RowMemory(row);
   table_->Erase(table_->HashOf(row->key()), row);
   FreeRow(row);
+}
+
+std::string CounterCellWith(const Collection::Element& field, const CounterTotal& total) {
+  std::string bytes(CounterCell::SizeFor(0), '\0');
+  if (field.counter) {
+    bytes.assign(field.value);
+  } else {
+    int64_t base = 0;
+    ParseInt64(field.value, &base);
+    CounterCell(bytes.data()).Init(base);
+  }
+  int index = CounterCell(bytes.data()).IndexOf(DotActor(total.dot));
+  if (index < 0) {
+    index = CounterCell(bytes.data()).count();
+    CHECK_THAT(index < CounterCell::kTotalsMax);
+    bytes.resize(CounterCell::SizeFor(index + 1));
+    CounterCell(bytes.data()).set_count(index + 1);
+  }
+  CounterCell(bytes.data()).set_total(index, total);
+  return bytes;
 }
 
 }  // namespace redynamo

@@ -5,9 +5,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
+#include "storage/counter.h"
 #include "storage/packed_map.h"
 #include "storage/row_table.h"
 
@@ -78,5 +80,8 @@ class Collection {
   uint64_t row_bytes_ = 0;
   bool only_integers_;
 };
+
+// The cell of a field with its actor's total set to `total`; a plain field's integer becomes the base.
+std::string CounterCellWith(const Collection::Element& field, const CounterTotal& total);
 
 }  // namespace redynamo

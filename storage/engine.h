@@ -26,10 +26,10 @@
 #include "base/random.h"
 #include "base/status.h"
 #include "storage/keyspace.h"
+#include "storage/log.h"
 
 namespace redynamo {
 
-enum class SyncMode : uint8_t { kAlways, kEverySecond, kNo };
 enum class EvictionPolicy : uint8_t {
   kPageOut, kNoEviction, kAllKeysLru, kAllKeysLfu, kAllKeysRandom,
   kVolatileLru, kVolatileLfu, kVolatileRandom, kVolatileTtl,

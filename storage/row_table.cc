@@ -181,22 +181,23 @@ void RowTable::SortRun(std::vector<Row*>* rows, size_t begin) const {
   for (size_t i = 0; i < keyed.size(); i++) (*rows)[begin + i] = keyed[i].second;
 }
 
+// The smallest hash of the given child, for a `from` within this table.
+uint64_t RowTable::ChildStart(uint64_t from, size_t child) const {
+  int shift = 58 - 6 * level_;
+  uint64_t prefix = level_ == 0 ? 0 : from >> (shift + 6) << (shift + 6);
+  return prefix | uint64_t(child) << shift;
+}
+
 uint64_t RowTable::Collect(uint64_t from, size_t count, std::vector<Row*>* out) const {
   if (children_) {
     for (size_t c = Local(from) >> 58; c < 64; c++) {
       const RowTable* child = (*children_)[c].get();
-      if (!child) continue;
-      // A child after the first is walked from its own beginning: smaller hashes are not in it.
-      uint64_t next = child->Collect(from, count, out);
-      if (next) return next;
-      if (out->size() >= count) {
-        // The child ended just at the count: go on at the first hash of the next child.
-        if (c == 63) return 0;
-        int shift = 58 - 6 * level_;
-        uint64_t prefix = level_ == 0 ? 0 : from >> (shift + 6) << (shift + 6);
-        return prefix | uint64_t(c + 1) << shift;
+      if (child) {
+        uint64_t next = child->Collect(from, count, out);
+        if (next) return next;
+        if (out->size() >= count) return c == 63 ? 0 : ChildStart(from, c + 1);
       }
-      from = level_ == 0 ? 0 : from >> (64 - 6 * level_) << (64 - 6 * level_);
+      if (c < 63) from = ChildStart(from, c + 1);
     }
     return 0;
   }
@@ -231,21 +232,30 @@ uint64_t RowTable::Collect(uint64_t from, size_t count, std::vector<Row*>* out) 
   return 0;
 }
 
-void RowTable::CollectMarked(std::vector<Row*>* out) {
-  if (!marked_) return;
-  marked_ = false;
+uint64_t RowTable::CollectMarked(uint64_t from, size_t count, std::vector<Row*>* out) {
+  if (!marked_) return 0;
   if (children_) {
-    for (auto& child : *children_) {
-      if (child) child->CollectMarked(out);
+    for (size_t c = Local(from) >> 58; c < 64; c++) {
+      RowTable* child = (*children_)[c].get();
+      if (child) {
+        uint64_t next = child->CollectMarked(from, count, out);
+        if (next) return next;
+        if (out->size() >= count && c < 63) return ChildStart(from, c + 1);
+      }
+      if (c < 63) from = ChildStart(from, c + 1);
     }
-    return;
+    marked_ = std::any_of(children_->begin(), children_->end(),
+                          [](const auto& child) { return child && child->marked_; });
+    return 0;
   }
+  marked_ = false;
   for (size_t i = 0; i < places(); i++) {
     if (!words_[i]) continue;
     size_t begin = out->size();
     for (; words_[i]; i++) out->push_back(RowOf(words_[i]));
     SortRun(out, begin);
   }
+  return 0;
 }
 
 Row* RowTable::Sample(Random& random) const {

@@ -71,9 +71,10 @@ class RowTable {
   // and a position is complete. Gives the hash to go on from; 0 when the end was reached.
   uint64_t Collect(uint64_t from, size_t count, std::vector<Row*>* out) const;
 
-  // Appends, in (hash, key) order, every row under a mark of MarkDirty, dirty or not, and takes the
-  // marks away. With a `count`, stops after about that many; the marks of what remains stay.
-  void CollectMarked(std::vector<Row*>* out);
+  // Appends, in (hash, key) order, every row of parts (leaves) that MarkDirty has marked since, dirty
+  // or not, from hash `from` on (0, or what the call before gave), until at least `count` are there;
+  // takes their marks away. Gives where to go on, 0 at the end.
+  uint64_t CollectMarked(uint64_t from, size_t count, std::vector<Row*>* out);
   bool marked() const { return marked_; }
 
   // A uniformly drawn row of its part; absent rows included. REQUIRES: size() > 0.
@@ -97,6 +98,7 @@ class RowTable {
   RowTable* Child(uint64_t hash, bool create);
   const RowTable* Child(uint64_t hash) const;
   size_t FindPlace(uint64_t hash, const Row* row) const;
+  uint64_t ChildStart(uint64_t from, size_t child) const;
   void SortRun(std::vector<Row*>* rows, size_t begin) const;
 
   uint64_t seed_;

@@ -49,6 +49,9 @@ class PartitionClock {
  public:
   bool Contains(Dot dot) const;
   void Add(Dot dot);
+  void AddRange(uint16_t actor, uint64_t first, uint64_t last) {
+    actors_[actor].AddRange(first, last);
+  }
   void Join(const PartitionClock& other);
   bool Covers(const PartitionClock& other) const;
   uint64_t Max(uint16_t actor) const;

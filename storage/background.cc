@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "storage/background.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <utility>
+
+namespace redynamo {
+
+Background::Background(int threads, bool idle) {
+  for (int i = 0; i < threads; i++) threads_.emplace_back([this, idle] { Run(idle); });
+}
+
+void Background::Post(std::function<void()> task) {
+  {
+    std::lock_guard lock(mutex_);
+    tasks_.push_back(std::move(task));
+  }
+  ready_.notify_one();
+}
+
+void Background::Stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  ready_.notify_all();
+  for (auto& thread : threads_) thread.join();
+  threads_.clear();
+}
+
+void Background::Run(bool idle) {
+  sched_param param{};
+  if (idle) pthread_setschedparam(pthread_self(), SCHED_IDLE, &param);
+  pthread_setname_np(pthread_self(), "background");
+  for (;;) {
+    std::unique_lock lock(mutex_);
+    ready_.wait(lock, [this] { return stopping_ || !tasks_.empty(); });
+    if (tasks_.empty()) return;
+    std::function<void()> task = std::move(tasks_.front());
+    tasks_.pop_front();
+    lock.unlock();
+    task();
+  }
+}
+
+}  // namespace redynamo

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "storage/checkpoint_meta.h"
+
+#include <algorithm>
+
+#include "base/bytes.h"
+#include "base/hash.h"
+
+namespace redynamo {
+namespace {
+
+constexpr uint8_t kMetaVersion = 1;
+constexpr char kCheckpointKey[] = "checkpoint";
+constexpr char kClocksKey[] = "clocks";
+constexpr char kSlotsPrefix[] = "slots";
+
+std::string SlotsKey(size_t ns) {
+  std::string key = kSlotsPrefix;
+  PutBig(&key, ns, 2);
+  return key;
+}
+
+Status Malformed(const std::string& what) {
+  return Corruption("checkpoint record '" + what + "' is malformed; restore from a backup");
+}
+
+Status LoadSlots(RowStore* store, size_t ns, std::vector<CapturedSlot>* out) {
+  out->resize(kSlotCount);
+  auto bytes = store->GetMeta(SlotsKey(ns));
+  if (!bytes.ok()) return bytes.status();
+  if (!*bytes) return Status::Ok();
+  ByteReader in(**bytes);
+  for (CapturedSlot& slot : *out) {
+    slot.live = in.Varint();
+    slot.position = in.Varint();
+  }
+  return in.ok() && in.empty() ? Status::Ok() : Malformed(kSlotsPrefix);
+}
+
+Status LoadClocks(RowStore* store, std::vector<PartitionClock>* out) {
+  auto bytes = store->GetMeta(kClocksKey);
+  if (!bytes.ok()) return bytes.status();
+  if (!*bytes) return Status::Ok();
+  ByteReader in(**bytes);
+  while (!in.empty()) {
+    PartitionClock clock;
+    if (!PartitionClock::Decode(&in, &clock)) return Malformed(kClocksKey);
+    out->push_back(std::move(clock));
+  }
+  return Status::Ok();
+}
+
+}  // namespace
+
+Result<CheckpointMeta> LoadCheckpointMeta(RowStore* store, int databases) {
+  CheckpointMeta meta;
+  auto bytes = store->GetMeta(kCheckpointKey);
+  if (!bytes.ok()) return bytes.status();
+  if (*bytes) {
+    ByteReader in(**bytes);
+    uint8_t version = in.Byte();
+    if (version > kMetaVersion) {
+      return Status(StatusCode::kUnsupported,
+                    "the last checkpoint has format " + std::to_string(version) +
+                        ", newer than this build reads; start a newer redynamo-server");
+    }
+    meta.position = in.Fixed64();
+    meta.database_ns_position = in.Fixed64();
+    uint64_t count = in.Varint();
+    for (uint64_t i = 0; i < count && in.ok(); i++) {
+      meta.database_ns.push_back(uint16_t(in.Varint()));
+    }
+    if (!in.ok() || !in.empty()) return Malformed(kCheckpointKey);
+    for (uint16_t ns : meta.database_ns) {
+      if (ns >= meta.database_ns.size()) return Malformed(kCheckpointKey);
+    }
+  }
+  if (size_t(databases) < meta.database_ns.size()) {
+    return InvalidArgument("'databases' is " + std::to_string(databases) +
+                           ", but the data directory holds " +
+                           std::to_string(meta.database_ns.size()) + "; set it to that or more");
+  }
+  while (meta.database_ns.size() < size_t(databases)) {
+    meta.database_ns.push_back(uint16_t(meta.database_ns.size()));
+  }
+  meta.slots.resize(meta.database_ns.size());
+  for (size_t ns = 0; ns < meta.slots.size(); ns++) {
+    Status status = LoadSlots(store, ns, &meta.slots[ns]);
+    if (!status.ok()) return status;
+  }
+  Status status = LoadClocks(store, &meta.clocks);
+  if (!status.ok()) return status;
+  return meta;
+}
+
+Status PutCheckpointMeta(const CheckpointMeta& meta, IngestBatch* batch) {
+  std::string out;
+  out.push_back(char(kMetaVersion));
+  PutFixed64(&out, meta.position);
+  PutFixed64(&out, meta.database_ns_position);
+  PutVarint(&out, meta.database_ns.size());
+  for (uint16_t ns : meta.database_ns) PutVarint(&out, ns);
+  Status status = batch->PutMeta(kCheckpointKey, out);
+  for (size_t ns = 0; ns < meta.slots.size() && status.ok(); ns++) {
+    out.clear();
+    bool used = std::any_of(meta.slots[ns].begin(), meta.slots[ns].end(),
+                            [](const CapturedSlot& s) { return s.live > 0 || s.position > 0; });
+    if (!used) continue;  // once used, a namespace stays so
+    for (const CapturedSlot& slot : meta.slots[ns]) {
+      PutVarint(&out, slot.live);
+      PutVarint(&out, slot.position);
+    }
+    status = batch->PutMeta(SlotsKey(ns), out);
+  }
+  if (!status.ok()) return status;
+  out.clear();
+  for (const PartitionClock& clock : meta.clocks) clock.EncodeTo(&out);
+  return batch->PutMeta(kClocksKey, out);
+}
+
+}  // namespace redynamo

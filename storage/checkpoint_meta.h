@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a checkpoint stores beside rows: meta records of the row store, ingested with them as one.
+//
+//   "checkpoint"   := version:1 position:8 databases_position:8 count (namespace)* namespaces
+//   "slots" ns:2   := (live position)*        per slot; varints; big-endian ns
+//   "clocks"       := clock*                  per partition, see PartitionClock
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/status.h"
+#include "storage/row_store.h"
+#include "storage/version.h"
+
+namespace redynamo {
+
+struct CapturedSlot {
+  uint64_t live = 0;      // keys that stand on disk
+  uint64_t position = 0;  // of the log, as of which: replay skips up to it
+};
+
+struct CheckpointMeta {
+  uint64_t position = 0;               // where replay starts
+  uint64_t database_ns_position = 0;   // of the last exchange of databases that is in database_ns
+  std::vector<uint16_t> database_ns;   // by database number
+  std::vector<std::vector<CapturedSlot>> slots;  // by namespace; kSlotCount each
+  std::vector<PartitionClock> clocks;  // by partition
+};
+
+// A fresh store gives the state of an empty node with `databases` databases. Fewer databases than
+// the directory has is refused.
+Result<CheckpointMeta> LoadCheckpointMeta(RowStore* store, int databases);
+Status PutCheckpointMeta(const CheckpointMeta& meta, IngestBatch* batch);
+
+}  // namespace redynamo

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "storage/delta.h"
+
+namespace redynamo {
+namespace {
+
+Dot ReadDot(ByteReader* in, bool* ok) {
+  uint64_t actor = in->Varint();
+  uint64_t n = in->Varint();
+  if (actor > 0xffff || n >> kDotCounterBits) *ok = false;
+  return MakeDot(uint16_t(actor), n & ((1ull << kDotCounterBits) - 1));
+}
+
+// The part between key and removed dots. False on malformed bytes.
+bool ReadElement(ByteReader* in, Effect* effect) {
+  bool ok = true;
+  switch (effect->kind) {
+    case RowKind::kBase:
+    case RowKind::kImplicitBase:
+      return true;
+    case RowKind::kDeadline:
+    case RowKind::kTotal:
+      effect->base_dot = ReadDot(in, &ok);
+      return ok;
+    case RowKind::kField:
+    case RowKind::kMember:
+    case RowKind::kImplicitField:
+      effect->element = in->LengthPrefixed();
+      return true;
+    case RowKind::kFieldTotal:
+      effect->element = in->LengthPrefixed();
+      effect->base_dot = ReadDot(in, &ok);
+      return ok;
+    case RowKind::kClear: {
+      uint8_t scope = in->Byte();
+      if (scope > uint8_t(ClearScope::kPartition)) return false;
+      effect->scope = ClearScope(scope);
+      if (effect->scope == ClearScope::kKeyKind) effect->cleared_kind = RowKind(in->Byte());
+      return PartitionClock::Decode(in, &effect->context);
+    }
+    case RowKind::kFragment:
+      return false;
+  }
+  return false;
+}
+
+void ReadValue(ByteReader* in, Effect* effect) {
+  switch (effect->kind) {
+    case RowKind::kDeadline:
+      effect->number = int64_t(in->Fixed64());
+      break;
+    case RowKind::kTotal:
+    case RowKind::kFieldTotal:
+      effect->number = UnZigZag(in->Varint());
+      break;
+    case RowKind::kBase:
+    case RowKind::kField:
+      effect->value = in->LengthPrefixed();
+      break;
+    default:
+      break;
+  }
+}
+
+bool ReadEffect(ByteReader* in, uint8_t tag, std::string_view previous_key, Effect* effect) {
+  effect->kind = RowKind(tag & 0x0f);
+  effect->key = tag & kTagSameKey ? previous_key : in->LengthPrefixed();
+  if (!ReadElement(in, effect)) return false;
+  bool ok = true;
+  if (tag & kTagRemoved) {
+    uint64_t count = in->Varint();
+    for (uint64_t i = 0; i < count && in->ok(); i++) effect->removed.push_back(ReadDot(in, &ok));
+  }
+  effect->has_value = tag & kTagValue;
+  if (effect->has_value) ReadValue(in, effect);
+  return ok && in->ok();
+}
+
+}  // namespace
+
+void PutDot(std::string* out, Dot dot) {
+  PutVarint(out, DotActor(dot));
+  PutVarint(out, DotCounter(dot));
+}
+
+void PutEvent(std::string* out, const EventHeader& event) {
+  out->push_back(char(kEventToken));
+  PutVarint(out, event.partition);
+  PutDot(out, event.dot);
+  PutVarint(out, event.ns);
+}
+
+void PutEffectHead(std::string* out, RowKind kind, uint8_t tag_bits, std::string_view key) {
+  out->push_back(char(uint8_t(kind) | tag_bits));
+  if (!(tag_bits & kTagSameKey)) PutLengthPrefixed(out, key);
+}
+
+Status ReadEvents(std::string_view record, uint64_t* hlc,
+                  const std::function<Status(const EventHeader&, const Effect&)>& on_effect) {
+  ByteReader in(record);
+  if (in.Byte() != kEventsRecord) return Corruption("record is not of events");
+  *hlc = in.Fixed64();
+  EventHeader event;
+  std::string_view previous_key;
+  while (in.ok() && !in.empty()) {
+    uint8_t tag = in.Byte();
+    if (tag == kEventToken) {
+      bool ok = true;
+      uint64_t partition = in.Varint();
+      event.dot = ReadDot(&in, &ok);
+      uint64_t ns = in.Varint();
+      if (!ok || !in.ok() || partition > 0x3fff || ns > 0xffff) return Corruption("bad event header");
+      event.partition = uint16_t(partition);
+      event.ns = uint16_t(ns);
+      continue;
+    }
+    Effect effect;
+    if (event.dot == 0 || !ReadEffect(&in, tag, previous_key, &effect)) {
+      return Corruption("bad effect in an events record");
+    }
+    previous_key = effect.key;
+    Status status = on_effect(event, effect);
+    if (!status.ok()) return status;
+  }
+  return in.ok() ? Status::Ok() : Corruption("events record ends early");
+}
+
+}  // namespace redynamo

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// The unit of change: effects of events, as they stand in the log (and later on the wire).
+//
+//   record  := 0x01 hlc:8 token*                          one command, however many keys it changed
+//   token   := 0xff partition actor n ns                  the event that what follows belongs to
+//            | tag [key] [element] [removed] [value]      one effect
+//   tag     := kind (low 4 bits) | 0x10 a value follows | 0x20 removed dots follow | 0x40 same key
+//              as the effect before
+//   key     := length bytes                               absent with 0x40, and in clears of more
+//   element := by kind, see RowKind                          than a key
+//   removed := count (actor n)*
+//
+// Numbers are varints unless a width is given. Within one event effects apply in order, and a later
+// effect on a row overrides an earlier one: they share the event's dot. An effect without value
+// removes. A partition's event may be named again later in the record: it goes on.
+//
+//   SET k v over a version with dot (0,7), partition 5, n = 8:
+//   01 <hlc> | ff 05 00 08 00 | 31 "k" 01 00 07 "v"
+//
+// Another record: 0x02 names an actor's local index (index:varint, 16 bytes of id), 0x03 exchanges
+// two databases' namespaces (a b: varint).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "storage/version.h"
+
+namespace redynamo {
+
+// On disk: never renumber.
+enum class RowKind : uint8_t {
+  kBase = 1,        // string; element: none; value: bytes
+  kDeadline = 2,    // element: dot of the base it hangs on, 0 for a collection; value: i64 ms
+  kTotal = 3,       // element: dot of the base; the event's actor owns it; value: zigzag total
+  kFragment = 4,    // reserved: 4 KiB pieces of a long string
+  kField = 5,       // hash; element: field; value: bytes
+  kFieldTotal = 6,  // element: field, dot of the field's base; value: zigzag total
+  kMember = 7,      // set; element: member; value: none
+  kImplicitBase = 8,   // string: the zero base that INCR on nothing makes; no value
+  kImplicitField = 9,  // hash: the same for HINCRBY; element: field
+  kClear = 14,      // element: scope, [kind], context clock
+};
+
+enum class ClearScope : uint8_t { kKey = 0, kKeyKind = 1, kNamespace = 2, kPartition = 3 };
+
+enum RecordType : uint8_t { kEventsRecord = 1, kActorRecord = 2, kSwapRecord = 3 };
+
+inline constexpr uint8_t kEventToken = 0xff;
+inline constexpr uint8_t kTagValue = 0x10;
+inline constexpr uint8_t kTagRemoved = 0x20;
+inline constexpr uint8_t kTagSameKey = 0x40;
+
+struct EventHeader {
+  uint16_t partition = 0;
+  uint16_t ns = 0;
+  Dot dot = 0;
+};
+
+struct Effect {
+  RowKind kind = RowKind::kBase;
+  std::string_view key;
+  std::string_view element;     // field or member
+  Dot base_dot = 0;             // kDeadline, kTotal, kFieldTotal
+  ClearScope scope = ClearScope::kKey;
+  RowKind cleared_kind = RowKind::kBase;
+  PartitionClock context;       // kClear
+  std::vector<Dot> removed;
+  bool has_value = false;
+  std::string_view value;       // bytes of kBase, kField
+  int64_t number = 0;           // kDeadline: ms; totals: the total
+};
+
+// Writers append to the record that is being built.
+void PutEvent(std::string* out, const EventHeader& event);
+// Tag and key, the removed dot (0: none).
+void PutEffectHead(std::string* out, RowKind kind, uint8_t tag_bits, std::string_view key);
+void PutDot(std::string* out, Dot dot);
+inline void PutRemoved(std::string* out, Dot dot) {
+  PutVarint(out, 1);
+  PutDot(out, dot);
+}
+
+// Reads an events record (with its type byte). kCorruption on anything that no writer wrote. The
+// Effect's views live as long as `record`.
+Status ReadEvents(std::string_view record, uint64_t* hlc,
+                  const std::function<Status(const EventHeader&, const Effect&)>& on_effect);
+// Only the stamp and the headers' validity is the caller's: partition and namespace ranges.
+
+}  // namespace redynamo

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+// Opening, closing, the loop and the figures. See engine_impl.h for where the rest lives.
+#include "storage/engine.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/log_line.h"
+#include "base/number.h"
+#include "storage/engine_impl.h"
+#include "storage/object_format.h"
+#include "storage/rocks_row_store.h"
+
+namespace redynamo {
+namespace {
+
+constexpr int kBackgroundThreads = 2;
+constexpr uint64_t kReserveSlackBytes = 64 << 10;
+
+}  // namespace
+
+Status EngineImpl::Open() {
+  FileSystem& fs = PosixFileSystem();
+  Status status = fs.MakeDirectory(options_.dir);
+  if (!status.ok()) return status;
+  Result<std::unique_ptr<FileLock>> lock = fs.LockFile(options_.dir + "/lock");
+  if (!lock.ok()) {
+    if (lock.status().code() != StatusCode::kBusy) return lock.status();
+    return Status(StatusCode::kBusy, "data directory '" + options_.dir +
+                                         "' is in use by another redynamo-server; stop it, or give "
+                                         "this one a --dir of its own");
+  }
+  lock_ = std::move(*lock);
+  bool created = false;
+  Result<Identity> identity = Identity::LoadOrCreate(&fs, options_.dir, &created);
+  if (!identity.ok()) return identity.status();
+  identity_ = *identity;
+  std::string boot_id = KernelBootId();
+  uint64_t fingerprint = DirectoryFingerprint(options_.dir);
+  if (!created && identity_.MustRotate(boot_id, fingerprint)) identity_.Rotate();
+  identity_.boot_id = boot_id;
+  identity_.fingerprint = fingerprint;
+  identity_.clean = false;
+  status = identity_.Save(&fs, options_.dir);
+  if (!status.ok()) return status;
+  seed_ = identity_.seed;
+  self_ = uint16_t(identity_.actors.size() - 1);
+  now_ms_ = clock_->WallMs();
+
+  RocksRowStoreOptions store_options;
+  store_options.background_threads = 1;
+  if (options_.maxmemory_bytes > 0) {
+    store_options.block_cache_bytes =
+        std::clamp<uint64_t>(options_.maxmemory_bytes / 20, 1 << 20, 256 << 20);
+  }
+  store_options.on_background_error = [](const Status& s) {
+    LogWarning("background work on the row store failed: " + s.message());
+  };
+  Result<std::unique_ptr<RocksRowStore>> store =
+      RocksRowStore::Open(options_.dir + "/rows", store_options);
+  if (!store.ok()) return store.status();
+  store_ = std::move(*store);
+  background_ = std::make_unique<Background>(kBackgroundThreads, false);
+  checkpoint_pool_ = std::make_unique<Background>(1, true);
+  return Recover();
+}
+
+Status EngineImpl::Close(bool checkpoint) {
+  if (checkpoint && (log_->bytes_since(checkpoint_position_) > 0 || stats_.dirty_rows > 0)) {
+    bool done = false;
+    checkpoint_waiters_.push_back([&done](Status) { done = true; });
+    checkpoint_wanted_ = true;
+    while (!done) {
+      if (!checkpoint_) StartCheckpoint();
+      StepCheckpoint(clock_->MonotonicUs() + 1'000'000);
+      Status status = WriteTurn();
+      if (!status.ok()) return status;
+      Poll();
+    }
+  }
+  Status status = log_->Close();
+  checkpoint_pool_->Stop();
+  background_->Stop();
+  Poll();
+  if (!status.ok()) return status;
+  status = store_->Close();
+  if (!status.ok()) return status;
+  identity_.clean = true;
+  return identity_.Save(&PosixFileSystem(), options_.dir);
+}
+
+uint64_t EngineImpl::EndCommand() {
+  if (!record_) return depends_;
+  LogPosition end = log_->EndRecord();
+  record_ = nullptr;
+  for (uint16_t slot : record_slots_) last_position_[slot] = end;
+  stats_.log_records++;
+  return end;
+}
+
+Status EngineImpl::ReserveWrite(uint64_t bytes) { return log_->Reserve(bytes + kReserveSlackBytes); }
+
+Status EngineImpl::WriteTurn() {
+  if (!load_queue_.empty()) FlushLoads();
+  return log_->WriteBatch();
+}
+
+void EngineImpl::PostToDataThread(std::function<void()> work) {
+  {
+    std::lock_guard lock(mutex_);
+    inbox_.push_back(std::move(work));
+  }
+  if (hooks_.wake) hooks_.wake();
+}
+
+void EngineImpl::Poll() {
+  std::vector<std::function<void()>> work;
+  {
+    std::lock_guard lock(mutex_);
+    work.swap(inbox_);
+  }
+  for (auto& item : work) item();
+}
+
+bool EngineImpl::Tick(int64_t now_ms, int64_t budget_us) {
+  now_ms_ = now_ms;
+  int64_t deadline_us = clock_->MonotonicUs() + budget_us;
+  bool more = false;
+  if (!checkpoint_ && (checkpoint_wanted_ || CheckpointDue())) StartCheckpoint();
+  if (checkpoint_) more |= StepCheckpoint(deadline_us);
+  if (active_expire_) more |= SweepExpired(deadline_us);
+  more |= EvictToLimit(deadline_us);
+  more |= StepWarmUp();
+  return more;
+}
+
+void EngineImpl::SwapDatabases(int a, int b) {
+  if (a == b) return;
+  if (!replaying_) {
+    CHECK_THAT(!record_);
+    std::string* out = log_->BeginRecord();
+    out->push_back(char(kSwapRecord));
+    PutVarint(out, uint64_t(a));
+    PutVarint(out, uint64_t(b));
+    database_ns_position_ = log_->EndRecord();
+    depends_ = database_ns_position_;
+  }
+  std::swap(database_ns_[a], database_ns_[b]);
+  if (hooks_.on_database_cleared && !replaying_) {
+    hooks_.on_database_cleared(a);
+    hooks_.on_database_cleared(b);
+  }
+}
+
+namespace {
+
+std::string Hex40(uint64_t a, uint64_t b, uint32_t c) {
+  char text[41];
+  snprintf(text, sizeof text, "%016llx%016llx%08x", (unsigned long long)a, (unsigned long long)b, c);
+  return text;
+}
+
+// Two independent sums of element hashes: order does not matter, pairs do not cancel.
+struct DigestSum {
+  uint64_t a = 0, b = 0;
+  void Add(std::string_view bytes) {
+    a += StableHash(bytes, 1);
+    b += StableHash(bytes, 2);
+  }
+};
+
+void DigestObject(int database, const Row* row, DigestSum* sum) {
+  std::string prefix;
+  PutVarint(&prefix, uint64_t(database));
+  prefix.push_back(char(row->type));
+  PutLengthPrefixed(&prefix, row->key());
+  if (row->Has(Row::kHasDeadline)) PutFixed64(&prefix, uint64_t(row->deadline().at_ms));
+  auto add = [&](std::string_view element, std::string_view value, bool counter) {
+    std::string bytes = prefix;
+    PutLengthPrefixed(&bytes, element);
+    bytes += counter ? FormatInt64(CounterCell(value).value()) : std::string(value);
+    sum->Add(bytes);
+  };
+  if (row->row_form() != RowForm::kCollection) {
+    add({}, row->value(), row->row_form() == RowForm::kCounter);
+    return;
+  }
+  row->collection()->ForEach([&](const Collection::Element& e) {
+    add(e.key, e.value, e.counter);
+    return true;
+  });
+}
+
+}  // namespace
+
+std::string EngineImpl::Digest() {
+  DigestSum sum;
+  uint64_t keys = 0;
+  for (size_t db = 0; db < database_ns_.size(); db++) {
+    for (auto& table : Ns(database_ns_[db]).slots) {
+      if (!table) continue;
+      table->rows.ForEach([&](Row* row) {
+        if (!row->live()) return;
+        keys++;
+        DigestObject(int(db), row, &sum);
+      });
+    }
+  }
+  return keys == 0 ? std::string(40, '0') : Hex40(sum.a, sum.b, uint32_t(keys));
+}
+
+std::string EngineImpl::KeyDigest(int database, std::string_view key) {
+  KeyView view;
+  Lookup(database, key, false, &view);
+  if (!view.exists()) return std::string(40, '0');
+  DigestSum sum;
+  DigestObject(0, Slot(NamespaceOf(database), KeySlot(key))->rows.Find(
+                      RowTable::HashOf(key, seed_, kPositionHashBits), key), &sum);
+  return Hex40(sum.a, sum.b, 1);
+}
+
+EngineStats EngineImpl::Stats() const {
+  EngineStats s = stats_;
+  LogStats log = log_->stats();
+  s.log_records = log.records;
+  s.log_batches = log.batches;
+  s.log_bytes_appended = log.written_bytes;
+  s.log_syncs = log.syncs;
+  s.log_sync_max_us = int64_t(log.sync_max_us);
+  s.log_bytes_since_checkpoint = log_->bytes_since(checkpoint_position_);
+  s.log_segments = log_->segments().size();
+  s.changes_since_checkpoint = changes_;
+  s.checkpoint_running = checkpoint_ != nullptr;
+  for (const auto& space : namespaces_) {
+    s.resident_keys += space->resident;
+    s.cold_keys += space->live - space->resident;
+  }
+  s.used_memory_bytes = UsedMemory();
+  RowStoreStats rows = store_->Stats();
+  s.disk_bytes = rows.live_sst_bytes + log_->bytes_since(log_->segments().empty()
+                                                            ? log_->appended()
+                                                            : log_->segments().front().first);
+  s.block_cache_bytes = rows.block_cache_bytes;
+  s.warming_up = options_.warm_up && !warm_up_done_;
+  return s;
+}
+
+// --- the front ---
+
+Result<std::unique_ptr<Engine>> Engine::Open(const EngineOptions& options, EngineHooks hooks,
+                                             const Clock* clock) {
+  auto impl = std::make_unique<EngineImpl>(options, std::move(hooks), clock);
+  Status status = impl->Open();
+  if (!status.ok()) return status;
+  return std::unique_ptr<Engine>(new Engine(std::move(impl)));
+}
+
+Engine::Engine(std::unique_ptr<EngineImpl> impl) : impl_(std::move(impl)) {}
+Engine::~Engine() = default;
+Status Engine::Close(bool checkpoint) { return impl_->Close(checkpoint); }
+Keyspace Engine::Database(int database) { return {impl_.get(), database}; }
+bool Engine::Resident(std::span<const KeyRef> keys) { return impl_->Resident(keys); }
+void Engine::Load(std::span<const KeyRef> keys, std::function<void(Status)> done) {
+  impl_->Load(keys, std::move(done));
+}
+void Engine::BeginCommand(int64_t now_ms) { impl_->BeginCommand(now_ms); }
+uint64_t Engine::EndCommand() { return impl_->EndCommand(); }
+void Engine::CountChange(uint64_t n) { impl_->changes_ += n; }
+Status Engine::ReserveWrite(uint64_t bytes) { return impl_->ReserveWrite(bytes); }
+bool Engine::OutOfMemory() { return impl_->OutOfMemory(); }
+uint64_t Engine::NewestPosition() const { return impl_->log_->appended(); }
+uint64_t Engine::ReplyPosition() const { return impl_->ReplyPosition(); }
+Status Engine::WriteTurn() { return impl_->WriteTurn(); }
+void Engine::Poll() { impl_->Poll(); }
+bool Engine::Tick(int64_t now_ms, int64_t budget_us) { return impl_->Tick(now_ms, budget_us); }
+uint64_t Engine::BufferedBytes() const { return impl_->log_->buffered_bytes(); }
+void Engine::SwapDatabases(int a, int b) { impl_->SwapDatabases(a, b); }
+void Engine::SetActiveExpire(bool on) { impl_->active_expire_ = on; }
+void Engine::Checkpoint(std::function<void(Status)> done) {
+  impl_->checkpoint_waiters_.push_back(std::move(done));
+  impl_->checkpoint_wanted_ = true;
+}
+std::string Engine::Digest() { return impl_->Digest(); }
+std::string Engine::KeyDigest(int database, std::string_view key) {
+  return impl_->KeyDigest(database, key);
+}
+EngineStats Engine::Stats() const { return impl_->Stats(); }
+
+void Engine::ResetStats() {
+  EngineStats& s = impl_->stats_;
+  s.expired_keys = s.evicted_keys = s.keyspace_hits = s.keyspace_misses = 0;
+  s.paged_out_keys = s.cold_loads = s.cold_load_batches = 0;
+}
+
+void Engine::Reconfigure(const EngineOptions& options) {
+  EngineOptions& mine = impl_->options_;
+  std::string dir = mine.dir;
+  int databases = mine.databases;
+  mine = options;
+  mine.dir = dir;
+  mine.databases = databases;
+  impl_->log_->SetSyncMode(options.sync);
+}
+
+}  // namespace redynamo

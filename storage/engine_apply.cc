@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rows in memory: what an effect does to a slot's table. The verbs call these with the dot of the
+// event that they have just logged, replay with the dots that it reads.
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+#include "base/number.h"
+#include "storage/engine_impl.h"
+
+namespace redynamo {
+
+SlotTable::~SlotTable() {
+  rows.ForEach([](Row* row) {
+    if (row->row_form() == RowForm::kCollection) delete row->collection();
+    FreeRow(row);
+  });
+}
+
+void EngineImpl::FreeObject(Row* row) {
+  if (row->row_form() == RowForm::kCollection) {
+    Collection* c = row->collection();
+    if (c->size() > kFreeInlineElementsMax && background_) {
+      background_->Post([c] { delete c; });
+    } else {
+      delete c;
+    }
+  }
+  FreeRow(row);
+}
+
+void EngineImpl::MarkDirty(SlotTable& table, uint64_t hash, Row* row) {
+  if (row->Has(Row::kDirty)) return;
+  row->flags |= Row::kDirty;
+  table.rows.MarkDirty(hash);
+  stats_.dirty_rows++;
+}
+
+Row* EngineImpl::ApplyValue(uint16_t ns, uint16_t slot, uint64_t hash, std::string_view key, Row* row,
+                            ObjectType type, RowForm form, size_t value_len, bool keep_deadline) {
+  SlotTable& table = MakeSlot(ns, slot);
+  if (!row && table.absents > 0) row = table.rows.Find(hash, key);  // an absent row comes to life
+  if (!row) {
+    row = NewRow(key, value_len, false);
+    table.rows.Insert(hash, row);
+    row->access = AccessNow();
+  } else {
+    if (row->row_form() == RowForm::kCollection) {
+      Collection* c = row->collection();
+      if (row->Has(Row::kHasRows)) row->flags |= Row::kStaleRows;
+      row->flags &= uint16_t(~Row::kHasRows);
+      if (c->size() > kFreeInlineElementsMax && background_) {
+        background_->Post([c] { delete c; });
+      } else {
+        delete c;
+      }
+    }
+    bool had_deadline = row->Has(Row::kHasDeadline);
+    bool was_live = row->live();
+    if (had_deadline && !keep_deadline && was_live) {
+      table.volatiles--;
+      namespaces_[ns]->volatiles--;
+    }
+    Row* moved = ResizeRow(row, value_len, had_deadline && keep_deadline);
+    if (moved != row) table.rows.Replace(hash, row, moved);
+    row = moved;
+    if (was_live) {
+      row->type = unsigned(type);
+      row->form = unsigned(form);
+      row->flags &= uint16_t(~(Row::kRaw | Row::kImplicit));
+      MarkDirty(table, hash, row);
+      return row;
+    }
+    table.absents--;
+    row->access = AccessNow();
+  }
+  row->type = unsigned(type);
+  row->form = unsigned(form);
+  table.live++;
+  table.resident++;
+  namespaces_[ns]->live++;
+  namespaces_[ns]->resident++;
+  MarkDirty(table, hash, row);
+  return row;
+}
+
+Row* EngineImpl::ApplyDeadline(uint16_t ns, uint16_t slot, uint64_t hash, Row* row,
+                               const Deadline& deadline) {
+  SlotTable& table = *Slot(ns, slot);
+  if (!row->Has(Row::kHasDeadline)) {
+    Row* moved = ResizeRow(row, row->value_len, true);
+    table.rows.Replace(hash, row, moved);
+    row = moved;
+    table.volatiles++;
+    namespaces_[ns]->volatiles++;
+  }
+  row->set_deadline(deadline);
+  MarkDirty(table, hash, row);
+  return row;
+}
+
+Row* EngineImpl::ApplyNoDeadline(uint16_t ns, uint16_t slot, uint64_t hash, Row* row) {
+  if (!row->Has(Row::kHasDeadline)) return row;
+  SlotTable& table = *Slot(ns, slot);
+  Row* moved = ResizeRow(row, row->value_len, false);
+  table.rows.Replace(hash, row, moved);
+  table.volatiles--;
+  namespaces_[ns]->volatiles--;
+  MarkDirty(table, hash, moved);
+  return moved;
+}
+
+void EngineImpl::ApplyRemove(uint16_t ns, uint16_t slot, uint64_t hash, Row* row) {
+  SlotTable& table = *Slot(ns, slot);
+  Namespace& space = *namespaces_[ns];
+  table.live--;
+  table.resident--;
+  space.live--;
+  space.resident--;
+  if (row->Has(Row::kHasDeadline)) {
+    table.volatiles--;
+    space.volatiles--;
+  }
+  if (!row->Has(Row::kOnDisk)) {
+    if (row->Has(Row::kDirty)) stats_.dirty_rows--;
+    table.rows.Erase(hash, row);
+    FreeObject(row);
+    return;
+  }
+  uint16_t flags = row->flags;
+  uint8_t capture = row->capture;
+  Row* absent = NewRow(row->key(), 0, false);
+  absent->form = unsigned(RowForm::kAbsent);
+  absent->flags |= flags & (Row::kDirty | Row::kOnDisk | Row::kStaleRows);
+  if (flags & Row::kHasRows) absent->flags |= Row::kStaleRows;
+  absent->capture = capture;
+  table.rows.Replace(hash, row, absent);
+  table.absents++;
+  FreeObject(row);
+  MarkDirty(table, hash, absent);
+}
+
+bool EngineImpl::FitsPacked(const Collection& c, ObjectType type, std::string_view element,
+                            std::string_view value) const {
+  if (type == ObjectType::kHash) {
+    return c.size() <= options_.packed_entries_max &&
+           element.size() <= options_.packed_value_bytes_max &&
+           value.size() <= options_.packed_value_bytes_max;
+  }
+  if (c.only_integers()) return c.size() <= options_.set_intset_entries_max;
+  return c.size() <= options_.set_packed_entries_max &&
+         element.size() <= options_.set_packed_value_bytes_max;
+}
+
+Row* EngineImpl::ApplyElement(uint16_t ns, uint16_t slot, uint64_t hash, std::string_view key,
+                              Row* row, ObjectType type, std::string_view element,
+                              std::string_view value, bool counter, Dot dot, uint64_t hlc,
+                              bool* is_new) {
+  if (!row || row->row_form() != RowForm::kCollection) {
+    row = ApplyValue(ns, slot, hash, key, row, type, RowForm::kCollection, sizeof(Collection*), false);
+    auto* fresh = new Collection(seed_, type == ObjectType::kSet);
+    std::memcpy(row->value_data(), &fresh, sizeof fresh);
+    row->dot = dot;
+    row->hlc = hlc;
+  }
+  Collection* c = row->collection();
+  if (c->only_integers()) {
+    int64_t number;
+    if (!ParseInt64(element, &number)) c->set_only_integers(false);
+  }
+  *is_new = c->Put(element, value, counter, dot, hlc);
+  if (!c->native() && !FitsPacked(*c, type, element, counter ? std::string_view() : value)) {
+    c->MakeNative();
+  }
+  MarkDirty(*Slot(ns, slot), hash, row);
+  return row;
+}
+
+Row* EngineImpl::ApplyRemoveElement(uint16_t ns, uint16_t slot, uint64_t hash, Row* row,
+                                    std::string_view element) {
+  Collection* c = row->collection();
+  if (!c->Remove(element)) return row;
+  if (c->size() == 0) {
+    ApplyRemove(ns, slot, hash, row);
+    return nullptr;
+  }
+  MarkDirty(*Slot(ns, slot), hash, row);
+  return row;
+}
+
+Row* EngineImpl::ApplyTotal(uint16_t ns, uint16_t slot, uint64_t hash, Row* row,
+                            const CounterTotal& total) {
+  SlotTable& table = *Slot(ns, slot);
+  if (row->row_form() != RowForm::kCounter) {
+    int64_t base = 0;
+    ParseInt64(row->value(), &base);
+    Row* moved = ResizeRow(row, CounterCell::SizeFor(0), row->Has(Row::kHasDeadline));
+    if (moved != row) table.rows.Replace(hash, row, moved);
+    row = moved;
+    row->form = unsigned(RowForm::kCounter);
+    CounterCell(row->value_data()).Init(base);
+  }
+  CounterCell cell(row->value_data());
+  int index = cell.IndexOf(DotActor(total.dot));
+  if (index < 0) {
+    index = cell.count();
+    CHECK_THAT(index < CounterCell::kTotalsMax);
+    Row* moved = ResizeRow(row, CounterCell::SizeFor(index + 1), row->Has(Row::kHasDeadline));
+    if (moved != row) table.rows.Replace(hash, row, moved);
+    row = moved;
+    cell = CounterCell(row->value_data());
+    cell.set_count(index + 1);
+  }
+  cell.set_total(index, total);
+  MarkDirty(table, hash, row);
+  return row;
+}
+
+void EngineImpl::ApplyClearPartition(uint16_t ns, int partition, uint64_t end) {
+  Namespace& space = *namespaces_[ns];
+  space.epoch++;
+  auto garbage = std::make_shared<std::vector<std::unique_ptr<SlotTable>>>();
+  for (int slot = partition * kSlotsPerPartition; slot < (partition + 1) * kSlotsPerPartition; slot++) {
+    auto& table = space.slots[slot];
+    if (!table || table->captured_at >= end) continue;
+    space.live -= table->live;
+    space.resident -= table->resident;
+    space.volatiles -= table->volatiles;
+    auto fresh = std::make_unique<SlotTable>(seed_);
+    fresh->wiped = table->on_disk;
+    fresh->on_disk = table->on_disk;
+    garbage->push_back(std::move(table));
+    table = std::move(fresh);
+  }
+  if (background_) background_->Post([garbage] { garbage->clear(); });
+}
+
+}  // namespace redynamo

@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: Apache-2.0
+// Checkpoints (ENGINE.md section 2).
+//
+// A checkpoint walks namespaces and slots in key order on the data thread, a slice at a time. A
+// slot's capture copies its dirty rows into a buffer of operations and notes the log position and
+// key count as of which that holds; element rows of a large collection follow in slices of one leaf.
+// A background task turns the buffers into sorted files and, once the log is synced beyond the last
+// position captured, ingests them with the meta records in one atomic step. A captured row counts as
+// clean at once; if the checkpoint fails, rows with its number become dirty again.
+#include <algorithm>
+#include <tuple>
+
+#include "base/check.h"
+#include "base/log_line.h"
+#include "storage/checkpoint_meta.h"
+#include "storage/engine_impl.h"
+#include "storage/object_format.h"
+#include "storage/row_format.h"
+
+namespace redynamo {
+namespace {
+
+constexpr uint64_t kBufferBytes = 1 << 20;        // handed to the background at this size
+constexpr uint64_t kInFlightBytesMax = 16 << 20;  // capture waits beyond this
+constexpr size_t kElementSlice = 2048;
+constexpr int64_t kRetryMs = 1000;                // after a failure
+
+enum class Op : uint8_t { kPutHead, kDeleteHead, kHeadRange, kPutRow, kDeleteRow, kRowRange };
+
+struct Operation {
+  Op op;
+  std::string key;
+  std::string value;  // or the range's upper bound
+};
+
+Status Write(IngestBatch* batch, const Operation& o) {
+  switch (o.op) {
+    case Op::kPutHead: return batch->PutHead(o.key, o.value);
+    case Op::kDeleteHead: return batch->DeleteHead(o.key);
+    case Op::kHeadRange: return batch->DeleteHeadRange(o.key, o.value);
+    case Op::kPutRow: return batch->PutRow(o.key, o.value);
+    case Op::kDeleteRow: return batch->DeleteRow(o.key);
+    case Op::kRowRange: return batch->DeleteRowRange(o.key, o.value);
+  }
+  return Status::Ok();
+}
+
+RowKind ElementKind(const Row* row) {
+  return row->object_type() == ObjectType::kSet ? RowKind::kMember : RowKind::kField;
+}
+
+}  // namespace
+
+struct EngineImpl::CheckpointJob {
+  enum class State { kCapture, kWaitSync, kCommit };
+
+  // A key of the slot being captured whose element rows need work, in key order.
+  struct ElementWork {
+    std::string key;
+    uint64_t hash;
+    bool delete_first;
+    Collection* collection;  // null: only the range is deleted
+  };
+  struct AbsentElements {
+    uint16_t ns, slot;
+    uint64_t hash;
+    std::string key;
+    std::vector<std::string> elements;
+  };
+
+  State state = State::kCapture;
+  CheckpointMeta meta;
+  size_t ns = 0;
+  size_t slot = 0;
+  std::vector<ElementWork> work;  // of the current slot; done ones are popped from the front
+  size_t work_at = 0;
+  uint64_t work_from = 0;         // element hash to go on from
+  std::vector<Operation> buffer;
+  uint64_t buffer_bytes = 0;
+  std::shared_ptr<IngestBatch> batch;   // background only, but for creation
+  std::shared_ptr<std::atomic<uint64_t>> in_flight = std::make_shared<std::atomic<uint64_t>>(0);
+  std::shared_ptr<Status> write_status = std::make_shared<Status>();  // background only
+  LogPosition sync_target = 0;
+  bool forced_sync = false;
+  int64_t begin_us = 0;
+  uint64_t rows = 0;
+  uint64_t changes_at_begin = 0;
+  std::vector<std::pair<uint16_t, uint16_t>> absent_slots;
+  std::vector<AbsentElements> absent_elements;
+  std::vector<std::pair<uint16_t, uint16_t>> wiped_slots;
+  std::vector<std::tuple<uint16_t, uint16_t, std::string>> stale_keys;
+  std::vector<std::function<void(Status)>> waiters;
+
+  void Add(Op op, std::string key, std::string value = {}) {
+    buffer_bytes += key.size() + value.size() + sizeof(Operation);
+    buffer.push_back({op, std::move(key), std::move(value)});
+  }
+};
+
+// Here because only this file knows a CheckpointJob whole.
+EngineImpl::EngineImpl(const EngineOptions& options, EngineHooks hooks, const Clock* clock)
+    : options_(options), hooks_(std::move(hooks)), clock_(clock) {}
+
+EngineImpl::~EngineImpl() {
+  if (checkpoint_pool_) checkpoint_pool_->Stop();
+  if (background_) background_->Stop();
+}
+
+// The own dots are dense from 1 (invariant I2), so own_n says them all.
+PartitionClock EngineImpl::ClockOf(int partition) const {
+  PartitionClock clock = partitions_[partition].clock;
+  if (partitions_[partition].own_n > 0) clock.AddRange(self_, 1, partitions_[partition].own_n);
+  return clock;
+}
+
+bool EngineImpl::CheckpointDue() const {
+  uint64_t bytes = log_->bytes_since(checkpoint_position_);
+  if (bytes == 0) return false;
+  int64_t now_ms = clock_->MonotonicUs() / 1000;
+  if (!stats_.last_checkpoint_ok && now_ms - last_checkpoint_end_ms_ < kRetryMs) return false;
+  bool timer = now_ms - last_checkpoint_end_ms_ >= options_.checkpoint_interval_ms;
+  bool wanted = bytes >= options_.checkpoint_log_bytes ||
+                (stats_.dirty_rows > 0 && (timer || DirtyMemoryHigh()));
+  return wanted && !store_->IngestPressure();
+}
+
+void EngineImpl::StartCheckpoint() {
+  checkpoint_wanted_ = false;
+  checkpoint_ = std::make_unique<CheckpointJob>();
+  CheckpointJob& job = *checkpoint_;
+  capture_number_++;
+  job.begin_us = clock_->MonotonicUs();
+  job.meta.position = log_->appended();
+  job.meta.slots.resize(namespaces_.size());
+  for (auto& slots : job.meta.slots) slots.resize(kSlotCount);
+  job.batch = store_->NewIngest();
+  job.changes_at_begin = changes_;
+  job.waiters.swap(checkpoint_waiters_);
+}
+
+// Copies the slot's dirty rows into the job; element work is left in job->work.
+void EngineImpl::CaptureSlot(CheckpointJob* job, uint16_t ns, uint16_t slot) {
+  SlotTable* table = Slot(ns, slot);
+  if (!table) return;  // never used: replay of what comes from now on skips nothing
+  CapturedSlot& captured = job->meta.slots[ns][slot];
+  captured.position = log_->appended();
+  captured.live = table->live;
+  if (table->wiped) {
+    uint64_t first = uint64_t(slot) << kPositionHashBits;
+    KeyRange range = PositionRange(ns, first, first + (1ull << kPositionHashBits) - 1);
+    job->Add(Op::kHeadRange, range.lower, range.upper);
+    job->Add(Op::kRowRange, range.lower, range.upper);
+    table->wiped = false;
+    job->wiped_slots.emplace_back(ns, slot);
+  }
+  if (!table->rows.marked()) return;
+  std::vector<Row*> rows;
+  table->rows.CollectMarked(0, SIZE_MAX, &rows);
+  bool absents = false;
+  for (Row* row : rows) {
+    if (!row->Has(Row::kDirty)) continue;
+    CaptureRow(job, ns, slot, row);
+    absents |= !row->live();
+  }
+  table->on_disk = true;
+  if (absents) job->absent_slots.emplace_back(ns, slot);
+}
+
+void EngineImpl::CaptureRow(CheckpointJob* job, uint16_t ns, uint16_t slot, Row* row) {
+  uint64_t hash = RowTable::HashOf(row->key(), seed_, kPositionHashBits);
+  uint64_t position = uint64_t(slot) << kPositionHashBits | hash >> (64 - kPositionHashBits);
+  std::string head_key = EncodeHeadKey({ns, position, row->key()});
+  row->flags &= uint16_t(~Row::kDirty);
+  row->capture = capture_number_;
+  stats_.dirty_rows--;
+  job->rows++;
+  bool delete_first = row->Has(Row::kStaleRows);
+  Collection* native = nullptr;
+  if (!row->live()) {
+    job->Add(Op::kDeleteHead, std::move(head_key));
+  } else {
+    row->flags |= Row::kOnDisk;
+    job->Add(Op::kPutHead, std::move(head_key), EncodeHead(row));
+    if (row->row_form() == RowForm::kCollection && row->collection()->native()) {
+      native = row->collection();
+      row->flags |= Row::kHasRows;
+    }
+    row->flags &= uint16_t(~Row::kStaleRows);
+  }
+  if (delete_first) job->stale_keys.emplace_back(ns, slot, row->key());
+  if (delete_first || native) {
+    job->work.push_back({std::string(row->key()), hash, delete_first, native});
+  }
+}
+
+// One slice of element rows. True when the slot's work is done.
+bool EngineImpl::CaptureElements(CheckpointJob* job, uint16_t ns, uint16_t slot) {
+  if (job->work_at == job->work.size()) {
+    job->work.clear();
+    job->work_at = 0;
+    return true;
+  }
+  CheckpointJob::ElementWork& work = job->work[job->work_at];
+  uint64_t position = uint64_t(slot) << kPositionHashBits | work.hash >> (64 - kPositionHashBits);
+  if (job->work_from == 0 && work.delete_first) {
+    KeyRange range = RowRange(ns, position, work.key);
+    job->Add(Op::kRowRange, range.lower, range.upper);
+  }
+  SlotTable* table = Slot(ns, slot);
+  Row* row = table ? table->rows.Find(work.hash, work.key) : nullptr;
+  bool same = work.collection && row && row->row_form() == RowForm::kCollection &&
+              row->collection() == work.collection;
+  uint64_t next = same ? CaptureElementSlice(job, ns, position, row) : 0;
+  job->work_from = next;
+  if (next == 0) job->work_at++;
+  return false;
+}
+
+uint64_t EngineImpl::CaptureElementSlice(CheckpointJob* job, uint16_t ns, uint64_t position,
+                                         Row* row) {
+  RowTable* table = row->collection()->table();
+  RowKind kind = ElementKind(row);
+  std::vector<Row*> elements;
+  uint64_t next = table->CollectMarked(job->work_from, kElementSlice, &elements);
+  std::vector<std::string> absent;
+  for (Row* element : elements) {
+    if (!element->Has(Row::kDirty)) continue;
+    uint64_t hash = table->HashOf(element->key()) >> (64 - kElementHashBits);
+    std::string key = EncodeRowKey({ns, position, row->key(), uint8_t(kind), hash, element->key()});
+    element->flags &= uint16_t(~Row::kDirty);
+    element->capture = capture_number_;
+    job->rows++;
+    if (element->live()) {
+      element->flags |= Row::kOnDisk;
+      job->Add(Op::kPutRow, std::move(key), EncodeElement(element));
+    } else {
+      job->Add(Op::kDeleteRow, std::move(key));
+      absent.emplace_back(element->key());
+    }
+  }
+  if (!absent.empty()) {
+    uint64_t hash = RowTable::HashOf(row->key(), seed_, kPositionHashBits);
+    job->absent_elements.push_back({ns, uint16_t(position >> kPositionHashBits), hash,
+                                    std::string(row->key()), std::move(absent)});
+  }
+  return next;
+}
+
+// Hands the filled buffer to the background, which writes it into the batch's files.
+void EngineImpl::FlushCapture(CheckpointJob* job) {
+  if (job->buffer.empty()) return;
+  auto operations = std::make_shared<std::vector<Operation>>(std::move(job->buffer));
+  job->buffer.clear();
+  uint64_t bytes = job->buffer_bytes;
+  job->buffer_bytes = 0;
+  *job->in_flight += bytes;
+  checkpoint_pool_->Post([this, operations, bytes, batch = job->batch, status = job->write_status,
+                          in_flight = job->in_flight] {
+    for (const Operation& o : *operations) {
+      if (status->ok()) *status = Write(batch.get(), o);
+    }
+    *in_flight -= bytes;
+    if (hooks_.wake) hooks_.wake();
+  });
+}
+
+bool EngineImpl::StepCheckpoint(int64_t deadline_us) {
+  CheckpointJob& job = *checkpoint_;
+  if (job.state == CheckpointJob::State::kWaitSync) {
+    if (log_->synced() < job.sync_target) return false;
+    if (job.forced_sync) log_->SetSyncMode(options_.sync);
+    job.state = CheckpointJob::State::kCommit;
+    checkpoint_pool_->Post([this, &job] {
+      Status status = *job.write_status;
+      if (status.ok()) status = PutCheckpointMeta(job.meta, job.batch.get());
+      if (status.ok()) status = job.batch->Commit();
+      if (!status.ok()) job.batch->Abandon();
+      job.batch.reset();
+      PostToDataThread([this, status] { FinishCheckpoint(status); });
+    });
+    return false;
+  }
+  if (job.state == CheckpointJob::State::kCommit) return false;
+  while (job.ns < namespaces_.size()) {
+    if (*job.in_flight > kInFlightBytesMax) return false;  // the background wakes us
+    if (clock_->MonotonicUs() >= deadline_us) return true;
+    uint16_t ns = uint16_t(job.ns), slot = uint16_t(job.slot);
+    if (job.work.empty()) CaptureSlot(&job, ns, slot);
+    bool done = CaptureElements(&job, ns, slot);
+    if (job.buffer_bytes >= kBufferBytes) FlushCapture(&job);
+    if (!done) continue;
+    if (namespaces_[ns]->tables == 0) job.slot = kSlotCount - 1;  // an unused database
+    if (++job.slot == kSlotCount) {
+      job.slot = 0;
+      job.ns++;
+    }
+  }
+  FlushCapture(&job);
+  for (int p = 0; p < kPartitionCount; p++) job.meta.clocks.push_back(ClockOf(p));
+  job.meta.database_ns = database_ns_;
+  job.meta.database_ns_position = std::max(database_ns_position_, job.meta.position);
+  job.sync_target = log_->appended();
+  job.state = CheckpointJob::State::kWaitSync;
+  if (options_.sync != SyncMode::kAlways) {
+    log_->SetSyncMode(SyncMode::kAlways);
+    job.forced_sync = true;
+  }
+  return true;
+}
+
+void EngineImpl::FinishCheckpoint(Status status) {
+  std::unique_ptr<CheckpointJob> job = std::move(checkpoint_);
+  last_checkpoint_end_ms_ = clock_->MonotonicUs() / 1000;
+  stats_.last_checkpoint_ok = status.ok();
+  if (status.ok()) {
+    checkpoint_position_ = job->meta.position;
+    log_->ReleaseBefore(checkpoint_position_);
+    DropAbsents(*job);
+    stats_.checkpoints++;
+    stats_.checkpoint_rows += job->rows;
+    stats_.last_checkpoint_ms = (clock_->MonotonicUs() - job->begin_us) / 1000;
+    stats_.last_checkpoint_unix_s = clock_->WallMs() / 1000;
+    changes_ -= std::min(changes_, job->changes_at_begin);
+  } else {
+    stats_.checkpoint_failures++;
+    LogWarning("checkpoint failed, nothing is lost, the log is kept: " + status.message());
+    RedirtyCaptured(*job);
+  }
+  for (auto& waiter : job->waiters) {
+    if (waiter) waiter(status);
+  }
+}
+
+// What was absent and captured is now absent on disk too.
+void EngineImpl::DropAbsents(const CheckpointJob& job) {
+  for (auto [ns, slot] : job.absent_slots) {
+    SlotTable* table = Slot(ns, slot);
+    if (!table) continue;
+    std::vector<Row*> gone;
+    table->rows.ForEach([&](Row* row) {
+      bool done = !row->live() && !row->Has(Row::kDirty) && row->capture == capture_number_;
+      if (done) gone.push_back(row);
+    });
+    for (Row* row : gone) {
+      table->rows.Erase(RowTable::HashOf(row->key(), seed_, kPositionHashBits), row);
+      FreeRow(row);
+      table->absents--;
+    }
+  }
+  for (const auto& item : job.absent_elements) {
+    SlotTable* table = Slot(item.ns, item.slot);
+    Row* row = table ? table->rows.Find(item.hash, item.key) : nullptr;
+    if (!row || row->row_form() != RowForm::kCollection || !row->collection()->native()) continue;
+    RowTable* elements = row->collection()->table();
+    for (const std::string& name : item.elements) {
+      Row* element = elements->Find(elements->HashOf(name), name);
+      if (element && !element->live() && !element->Has(Row::kDirty) &&
+          element->capture == capture_number_) {
+        row->collection()->DropAbsent(element);
+      }
+    }
+  }
+}
+
+void EngineImpl::RedirtyCaptured(const CheckpointJob& job) {
+  for (const auto& [ns, slot, key] : job.stale_keys) {
+    Row* row = MakeSlot(ns, slot).rows.Find(RowTable::HashOf(key, seed_, kPositionHashBits), key);
+    if (row) row->flags |= Row::kStaleRows;
+  }
+  for (auto [ns, slot] : job.wiped_slots) MakeSlot(ns, slot).wiped = true;
+  for (auto& space : namespaces_) {
+    for (auto& table : space->slots) {
+      if (!table) continue;
+      table->rows.ForEach([&](Row* row) {
+        bool elements_captured = false;
+        if (row->row_form() == RowForm::kCollection && row->collection()->native()) {
+          RowTable* elements = row->collection()->table();
+          elements->ForEach([&](Row* element) {
+            if (element->capture != capture_number_ || element->Has(Row::kDirty)) return;
+            element->flags |= Row::kDirty;
+            elements->MarkDirty(elements->HashOf(element->key()));
+            elements_captured = true;
+          });
+        }
+        if (row->capture != capture_number_ && !elements_captured) return;
+        MarkDirty(*table, RowTable::HashOf(row->key(), seed_, kPositionHashBits), row);
+      });
+    }
+  }
+}
+
+}  // namespace redynamo

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+// The engine's state and its parts' duties. Everything here belongs to the data thread unless a
+// member says otherwise. Its functions live in:
+//
+//   engine.cc           opening, closing, the loop, figures
+//   engine_lookup.cc    finding keys, access clocks, hiding and removing what has expired
+//   engine_write.cc     the verbs behind the views: make an event, log it, apply it
+//   engine_apply.cc     changing rows in memory; replay uses the same functions
+//   engine_recover.cc   the log's tail joined onto the last checkpoint
+//   engine_checkpoint.cc, engine_load.cc, engine_evict.cc
+//
+// A slot's table holds resident keys; keys of the slot that are on disk only are *cold*. live counts
+// both, so `live - resident` says whether a miss is final.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/hash.h"
+#include "storage/background.h"
+#include "storage/collection.h"
+#include "storage/counter.h"
+#include "storage/delta.h"
+#include "storage/engine.h"
+#include "storage/identity.h"
+#include "storage/log.h"
+#include "storage/row_store.h"
+#include "storage/row_table.h"
+
+namespace redynamo {
+
+inline constexpr int kPartitionCount = 1024;
+inline constexpr int kSlotsPerPartition = kSlotCount / kPartitionCount;
+inline int PartitionOfSlot(uint16_t slot) { return slot / kSlotsPerPartition; }
+// Collections of more elements are freed in the background.
+inline constexpr uint64_t kFreeInlineElementsMax = 64;
+
+struct SlotTable {
+  explicit SlotTable(uint64_t seed) : rows(seed, kPositionHashBits) {}
+  ~SlotTable();  // frees rows and collections
+
+  RowTable rows;
+  uint64_t live = 0;       // keys, resident or cold
+  uint64_t resident = 0;   // live rows in `rows`
+  uint32_t volatiles = 0;  // resident keys with a deadline
+  uint32_t absents = 0;    // absent rows in `rows`
+  bool on_disk = false;    // something may stand on disk for this slot
+  bool wiped = false;      // what stands on disk for this slot is void: delete its range first
+  uint64_t captured_at = 0;  // log position of its last capture: replay skips up to it
+  uint64_t cold() const { return live - resident; }
+};
+
+struct Namespace {
+  explicit Namespace(uint16_t id) : id(id) {}
+  uint16_t id;
+  std::array<std::unique_ptr<SlotTable>, kSlotCount> slots;
+  uint64_t live = 0, resident = 0, volatiles = 0;
+  uint32_t tables = 0;
+  uint64_t epoch = 0;  // grows when the namespace is cleared: voids loads under way
+};
+
+// One replica of a ring partition: with one node, its clock is own dots 1..own_n and whatever
+// earlier actors of this directory wrote.
+struct Partition {
+  PartitionClock clock;        // without what own_n says
+  uint64_t own_n = 0;          // dots given by the own actor
+  uint64_t event_record = 0;   // serial of the record that has an event here
+};
+
+class EngineImpl {
+ public:
+  EngineImpl(const EngineOptions& options, EngineHooks hooks, const Clock* clock);
+  ~EngineImpl();
+
+  // --- engine.cc ---
+  Status Open();
+  Status Close(bool checkpoint);
+  void BeginCommand(int64_t now_ms) {
+    now_ms_ = now_ms;
+    depends_ = 0;
+  }
+  uint64_t EndCommand();
+  Status ReserveWrite(uint64_t bytes);
+  uint64_t ReplyPosition() const {
+    return options_.sync == SyncMode::kAlways ? log_->synced() : log_->written();
+  }
+  Status WriteTurn();
+  void Poll();
+  bool Tick(int64_t now_ms, int64_t budget_us);
+  void SwapDatabases(int a, int b);
+  EngineStats Stats() const;
+  std::string Digest();
+  std::string KeyDigest(int database, std::string_view key);
+
+  // --- engine_lookup.cc ---
+  uint16_t NamespaceOf(int database) const { return database_ns_[database]; }
+  int DatabaseOf(uint16_t ns) const;
+  Namespace& Ns(uint16_t ns) { return *namespaces_[ns]; }
+  SlotTable* Slot(uint16_t ns, uint16_t slot) { return namespaces_[ns]->slots[slot].get(); }
+  SlotTable& MakeSlot(uint16_t ns, uint16_t slot);
+  // Fills the view's place and its live row, if any. `access`: counts as an access and a hit or miss.
+  void Lookup(int database, std::string_view key, bool access, KeyView* view);
+  bool Expired(const Row* row) const {
+    return row->Has(Row::kHasDeadline) && row->deadline().at_ms <= now_ms_;
+  }
+  void TouchAccess(Row* row);
+  bool lfu() const {
+    return options_.policy == EvictionPolicy::kAllKeysLfu ||
+           options_.policy == EvictionPolicy::kVolatileLfu;
+  }
+  uint32_t AccessNow() const;
+  int64_t IdleSeconds(const Row* row) const;
+  int Frequency(const Row* row) const;
+  // The removal event of an expired key; false when the log has no room (the key stays hidden).
+  bool RemoveExpired(uint16_t ns, uint16_t slot, uint64_t hash, Row* row);
+  void DependOnSlot(uint16_t slot) {
+    if (last_position_[slot] > depends_) depends_ = last_position_[slot];
+  }
+
+  // --- engine_write.cc: each logs its effects and applies them; the view's row_ is kept current ---
+  void WriteBase(KeyView* view, std::string_view value, DeadlineChange deadline, bool raw);
+  Result<int64_t> AddToCounter(KeyView* view, int64_t increment);
+  void WriteDeadline(KeyView* view, int64_t at_ms);
+  void DropDeadline(KeyView* view);
+  void RemoveKey(KeyView* view);
+  bool PutElement(KeyView* view, ObjectType type, std::string_view element, std::string_view value);
+  bool RemoveElement(KeyView* view, std::string_view element);
+  Result<int64_t> AddToField(KeyView* view, std::string_view field, int64_t increment);
+  void CopyKey(const KeyView& from, KeyView* to);
+  void ClearDatabase(int database);
+
+  // --- engine_apply.cc: rows in memory only; used by the verbs and by replay ---
+  // A live row for the key with room for `value_len` bytes, made or resized; the caller fills the
+  // value. An old collection is let go. Marks it dirty.
+  Row* ApplyValue(uint16_t ns, uint16_t slot, uint64_t hash, std::string_view key, Row* row,
+                  ObjectType type, RowForm form, size_t value_len, bool keep_deadline);
+  Row* ApplyDeadline(uint16_t ns, uint16_t slot, uint64_t hash, Row* row, const Deadline& deadline);
+  Row* ApplyNoDeadline(uint16_t ns, uint16_t slot, uint64_t hash, Row* row);
+  void ApplyRemove(uint16_t ns, uint16_t slot, uint64_t hash, Row* row);
+  Row* ApplyElement(uint16_t ns, uint16_t slot, uint64_t hash, std::string_view key, Row* row,
+                    ObjectType type, std::string_view element, std::string_view value, bool counter,
+                    Dot dot, uint64_t hlc, bool* is_new);
+  // Gives null when that was the last element and the key is gone.
+  Row* ApplyRemoveElement(uint16_t ns, uint16_t slot, uint64_t hash, Row* row,
+                          std::string_view element);
+  Row* ApplyTotal(uint16_t ns, uint16_t slot, uint64_t hash, Row* row, const CounterTotal& total);
+  // Slots that were captured at or after `end` have it behind them already (replay).
+  void ApplyClearPartition(uint16_t ns, int partition, uint64_t end);
+  void MarkDirty(SlotTable& table, uint64_t hash, Row* row);
+  void FreeObject(Row* row);  // with its collection, in the background when large
+  bool FitsPacked(const Collection& c, ObjectType type, std::string_view element,
+                  std::string_view value) const;
+
+  // --- engine_recover.cc ---
+  Status Recover();
+  Status ReplayRecord(uint64_t end, std::string_view payload);
+  Status ReplayEffect(uint64_t end, uint64_t hlc, const EventHeader& event, const Effect& effect);
+  Status ReplayRow(uint16_t ns, uint16_t slot, uint64_t hash, Row* row, uint64_t hlc, Dot dot,
+                   const Effect& effect);
+  void ReplayFieldTotal(uint16_t ns, uint16_t slot, uint64_t hash, Row* row, uint64_t hlc, Dot dot,
+                        const Effect& effect);
+
+  // --- engine_checkpoint.cc ---
+  struct CheckpointJob;
+  void StartCheckpoint();
+  bool StepCheckpoint(int64_t deadline_us);  // true while there is more to capture now
+  void FinishCheckpoint(Status status);
+  bool CheckpointDue() const;
+  void CaptureSlot(CheckpointJob* job, uint16_t ns, uint16_t slot);
+  void CaptureRow(CheckpointJob* job, uint16_t ns, uint16_t slot, Row* row);
+  bool CaptureElements(CheckpointJob* job, uint16_t ns, uint16_t slot);
+  uint64_t CaptureElementSlice(CheckpointJob* job, uint16_t ns, uint64_t position, Row* row);
+  void FlushCapture(CheckpointJob* job);
+  void DropAbsents(const CheckpointJob& job);
+  void RedirtyCaptured(const CheckpointJob& job);
+  PartitionClock ClockOf(int partition) const;
+
+  // --- engine_load.cc ---
+  struct LoadCall {
+    size_t missing;
+    Status status;
+    std::function<void(Status)> done;
+  };
+  struct PendingLoad {
+    uint64_t epoch;  // of the namespace; another one voids the load
+    std::vector<std::shared_ptr<LoadCall>> calls;
+  };
+  using LoadKey = std::pair<uint16_t, std::string>;
+  bool Resident(std::span<const KeyRef> keys);
+  void Load(std::span<const KeyRef> keys, std::function<void(Status)> done);
+  // The object of a head record with its element rows; null when the head is not there. Any thread.
+  Result<Row*> BuildObject(uint16_t ns, uint64_t position, std::string_view key,
+                           std::optional<std::string_view> head);
+  // Loads at once, on the calling thread: only replay may block like that.
+  Status LoadNow(uint16_t ns, std::string_view key, Row** row);
+  void FlushLoads();
+  void FinishLoads(const std::vector<std::pair<LoadKey, Row*>>& loaded, Status status);
+  void InstallLoaded(uint16_t ns, std::string_view key, Row* row);
+  bool StepWarmUp();
+  // --- engine_scan.cc ---
+  void LoadSlotNow(uint16_t ns, uint16_t slot, uint64_t from);
+  uint64_t ScanKeys(int database, uint64_t cursor, uint64_t count,
+                    const std::function<void(const KeyView&)>& fn);
+
+  // --- engine_evict.cc ---
+  bool SweepExpired(int64_t deadline_us);
+  bool EvictToLimit(int64_t deadline_us);
+  uint64_t UsedMemory() const;
+  bool DirtyMemoryHigh() const;
+  bool EvictFrom(SlotTable& table, uint16_t ns, uint16_t slot);
+  bool OutOfMemory();
+
+  // The record under construction.
+  Dot EventDot(uint16_t ns, uint16_t slot);  // opens record and event as needed
+  void Changed(const KeyView& view);
+  uint64_t stamp() const { return record_hlc_; }
+
+  EngineOptions options_;
+  EngineHooks hooks_;
+  const Clock* clock_;
+  std::unique_ptr<FileLock> lock_;
+  Identity identity_;
+  std::unique_ptr<Log> log_;
+  std::unique_ptr<RowStore> store_;
+  std::unique_ptr<Background> background_;
+  std::unique_ptr<Background> checkpoint_pool_;  // one thread: a checkpoint's files grow in order
+  HybridClock hybrid_;
+  uint64_t seed_ = 0;
+  uint16_t self_ = 0;  // local index of the own actor
+
+  std::vector<uint16_t> database_ns_;
+  uint64_t database_ns_position_ = 0;  // of the last record that changed it
+  std::vector<std::unique_ptr<Namespace>> namespaces_;
+  std::array<Partition, kPartitionCount> partitions_;
+  std::array<uint64_t, kSlotCount> last_position_{};
+
+  int64_t now_ms_ = 0;
+  uint64_t depends_ = 0;
+  std::string* record_ = nullptr;  // the log's buffer while a record is open
+  uint64_t record_serial_ = 0;
+  uint64_t record_hlc_ = 0;
+  int token_partition_ = -1;
+  uint16_t token_ns_ = 0;
+  std::vector<uint16_t> record_slots_;
+  bool replaying_ = false;
+
+  std::unique_ptr<CheckpointJob> checkpoint_;
+  std::vector<std::function<void(Status)>> checkpoint_waiters_;
+  uint8_t capture_number_ = 0;       // of the running or last checkpoint
+  uint64_t checkpoint_position_ = 0; // where replay starts
+  int64_t last_checkpoint_end_ms_ = 0;
+  bool checkpoint_wanted_ = false;
+
+  std::map<LoadKey, PendingLoad> pending_loads_;
+  std::vector<LoadKey> load_queue_;  // of this turn; goes to the background as one batch
+  std::set<LoadKey> known_absent_;   // asked for and not there, while the askers run
+  uint32_t warm_up_slot_ = 0;
+  uint8_t warm_up_snapshot_ = 0;     // capture_number_ when the running read began
+  bool warm_up_busy_ = false, warm_up_done_ = false;
+
+  uint32_t sweep_slot_ = 0;
+  bool active_expire_ = true;
+  uint32_t evict_slot_ = 0;
+  mutable int64_t memory_read_us_ = 0;
+  mutable uint64_t memory_bytes_ = 0;
+  Random random_{SystemRandom64()};
+
+  mutable EngineStats stats_;
+  uint64_t changes_ = 0;
+
+  // Work handed to the data thread by others; guarded by mutex_.
+  std::mutex mutex_;
+  std::vector<std::function<void()>> inbox_;
+  void PostToDataThread(std::function<void()> work);
+};
+
+}  // namespace redynamo

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who this data directory is (REPLICATION.md section 6): one fsynced file, `identity`, with the
+// node's id, the position seed, and every actor under which it has ever written. The own actor is
+// rotated, that is replaced by a new random one, whenever dots could have left the node without
+// being on disk: after anything but a clean stop or a process crash within one boot of the machine,
+// and when the recovered log had to be cut.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "storage/file_system.h"
+
+namespace redynamo {
+
+using Id128 = std::array<uint8_t, 16>;
+
+struct Identity {
+  static constexpr uint32_t kFormatVersion = 1;
+
+  Id128 node_id{};
+  uint64_t directory_id = 0;    // stamped on every log segment
+  uint64_t seed = 0;            // of positions and element hashes
+  std::vector<Id128> actors;    // by local index; the last one is the own actor
+  std::string boot_id;          // of the kernel, when last opened
+  uint64_t fingerprint = 0;     // device and inode of the directory
+  bool clean = false;           // an orderly stop wrote it; consumed at start
+
+  std::string node_id_hex() const;  // 40 digits, as CLUSTER MYID wants
+
+  // Reads dir/identity, or makes a new one. kUnsupported for a newer format, kCorruption when the
+  // checksum fails. `created` tells which.
+  static Result<Identity> LoadOrCreate(FileSystem* fs, const std::string& dir, bool* created);
+  // Whether a start with this identity must rotate (`boot_id`, `fingerprint`: of now).
+  bool MustRotate(const std::string& boot_id_now, uint64_t fingerprint_now) const;
+  void Rotate();
+  Status Save(FileSystem* fs, const std::string& dir) const;
+};
+
+std::string KernelBootId();
+uint64_t DirectoryFingerprint(const std::string& dir);
+
+}  // namespace redynamo

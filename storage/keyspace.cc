@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+// The views: thin fronts of the engine's lookups and verbs.
+#include "storage/keyspace.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/number.h"
+#include "storage/engine_impl.h"
+
+namespace redynamo {
+namespace {
+
+// Redis' thresholds between its string encodings.
+constexpr size_t kEmbeddedStringMax = 44;
+constexpr uint64_t kScanPackedShare = 64;
+
+std::string_view Shown(const Collection::Element& e, char* digits) {
+  if (!e.counter) return e.value;
+  return {digits, FormatInt64(CounterCell(e.value).value(), digits)};
+}
+
+thread_local char t_digits[24];  // what Find and Sample render a counter field into
+
+}  // namespace
+
+ObjectType KeyView::type() const { return row_ ? row_->object_type() : ObjectType::kNone; }
+
+int64_t KeyView::deadline_ms() const {
+  return row_ && row_->Has(Row::kHasDeadline) ? row_->deadline().at_ms : kNoDeadline;
+}
+
+const char* KeyView::encoding() const {
+  switch (row_->object_type()) {
+    case ObjectType::kString: {
+      if (row_->row_form() == RowForm::kCounter) return "int";
+      int64_t ignored;
+      if (row_->Has(Row::kRaw)) return "raw";
+      if (ParseInt64(row_->value(), &ignored)) return "int";
+      return row_->value_len <= kEmbeddedStringMax ? "embstr" : "raw";
+    }
+    case ObjectType::kSet:
+      if (row_->collection()->only_integers()) return "intset";
+      return row_->collection()->native() ? "hashtable" : "listpack";
+    default:
+      return row_->collection()->native() ? "hashtable" : "listpack";
+  }
+}
+
+uint64_t KeyView::memory_bytes() const {
+  uint64_t bytes = RowMemory(row_) + 12;  // and its share of the table
+  if (row_->row_form() == RowForm::kCollection) bytes += row_->collection()->memory_bytes();
+  return bytes;
+}
+
+int64_t KeyView::idle_seconds() const { return engine_->IdleSeconds(row_); }
+int KeyView::frequency() const { return engine_->Frequency(row_); }
+void KeyView::SetDeadline(int64_t at_ms) { engine_->WriteDeadline(this, at_ms); }
+
+bool KeyView::Persist() {
+  if (!row_ || !row_->Has(Row::kHasDeadline)) return false;
+  engine_->DropDeadline(this);
+  return true;
+}
+
+bool KeyView::Remove() {
+  if (!row_) return false;
+  engine_->RemoveKey(this);
+  return true;
+}
+
+// --- string ---
+
+std::string_view StringView::value() const {
+  if (!row_) return {};
+  if (row_->row_form() == RowForm::kPlain) return row_->value();
+  return {number_, FormatInt64(CounterCell(row_->value()).value(), number_)};
+}
+
+bool StringView::is_plain() const { return !row_ || row_->row_form() == RowForm::kPlain; }
+
+void StringView::Set(std::string_view value, DeadlineChange deadline) {
+  engine_->WriteBase(this, value, deadline, false);
+}
+
+Result<int64_t> StringView::Add(int64_t increment) {
+  return engine_->AddToCounter(this, increment);
+}
+
+void StringView::Overwrite(uint64_t offset, std::string_view bytes) {
+  std::string edited(value());
+  if (edited.size() < offset + bytes.size()) edited.resize(offset + bytes.size(), '\0');
+  std::memcpy(edited.data() + offset, bytes.data(), bytes.size());
+  engine_->WriteBase(this, edited, DeadlineChange::Keep(), true);
+}
+
+void StringView::Append(std::string_view bytes) {
+  bool was_absent = !exists();
+  std::string edited(value());
+  edited.append(bytes);
+  engine_->WriteBase(this, edited, DeadlineChange::Keep(), !was_absent);
+}
+
+// --- hash ---
+
+uint64_t HashView::size() const { return row_ ? row_->collection()->size() : 0; }
+
+std::optional<std::string_view> HashView::Find(std::string_view field) const {
+  Collection::Element e;
+  if (!row_ || !row_->collection()->Find(field, &e)) return std::nullopt;
+  return Shown(e, t_digits);
+}
+
+bool HashView::Set(std::string_view field, std::string_view value) {
+  return engine_->PutElement(this, ObjectType::kHash, field, value);
+}
+
+bool HashView::Remove(std::string_view field) { return engine_->RemoveElement(this, field); }
+
+Result<int64_t> HashView::Add(std::string_view field, int64_t increment) {
+  return engine_->AddToField(this, field, increment);
+}
+
+void HashView::ForEach(const std::function<bool(std::string_view, std::string_view)>& fn) const {
+  if (!row_) return;
+  char digits[24];
+  row_->collection()->ForEach(
+      [&](const Collection::Element& e) { return fn(e.key, Shown(e, digits)); });
+}
+
+// A packed collection is given whole, as Redis does; a native one in element hash order, the cursor
+// being the next 48-bit hash.
+uint64_t HashView::Scan(uint64_t cursor, uint64_t count,
+                        const std::function<void(std::string_view, std::string_view)>& fn) const {
+  if (!row_) return 0;
+  char digits[24];
+  Collection* c = row_->collection();
+  if (!c->native()) {
+    c->ForEach([&](const Collection::Element& e) {
+      fn(e.key, Shown(e, digits));
+      return true;
+    });
+    return 0;
+  }
+  std::vector<Collection::Element> found;
+  uint64_t next = c->Collect(cursor << (64 - kElementHashBits), count, &found);
+  for (const auto& e : found) fn(e.key, Shown(e, digits));
+  return next >> (64 - kElementHashBits);
+}
+
+std::pair<std::string_view, std::string_view> HashView::Sample(Random& random) const {
+  Collection::Element e = row_->collection()->Sample(random);
+  return {e.key, Shown(e, t_digits)};
+}
+
+// --- set ---
+
+uint64_t SetView::size() const { return row_ ? row_->collection()->size() : 0; }
+
+bool SetView::Contains(std::string_view member) const {
+  Collection::Element e;
+  return row_ && row_->collection()->Find(member, &e);
+}
+
+bool SetView::Add(std::string_view member) {
+  return engine_->PutElement(this, ObjectType::kSet, member, {});
+}
+
+bool SetView::Remove(std::string_view member) { return engine_->RemoveElement(this, member); }
+
+void SetView::ForEach(const std::function<bool(std::string_view)>& fn) const {
+  if (!row_) return;
+  row_->collection()->ForEach([&](const Collection::Element& e) { return fn(e.key); });
+}
+
+uint64_t SetView::Scan(uint64_t cursor, uint64_t count,
+                       const std::function<void(std::string_view)>& fn) const {
+  if (!row_) return 0;
+  Collection* c = row_->collection();
+  if (!c->native()) {
+    ForEach([&](std::string_view member) {
+      fn(member);
+      return true;
+    });
+    return 0;
+  }
+  std::vector<Collection::Element> found;
+  uint64_t next = c->Collect(cursor << (64 - kElementHashBits), count, &found);
+  for (const auto& e : found) fn(e.key);
+  return next >> (64 - kElementHashBits);
+}
+
+std::string_view SetView::Sample(class Random& random) const {
+  return row_->collection()->Sample(random).key;
+}
+
+// --- keyspace ---
+
+KeyView Keyspace::Find(std::string_view key) {
+  KeyView view;
+  engine_->Lookup(database_, key, true, &view);
+  return view;
+}
+
+KeyView Keyspace::Peek(std::string_view key) {
+  KeyView view;
+  engine_->Lookup(database_, key, false, &view);
+  return view;
+}
+
+template <typename View>
+View Keyspace::FindTyped(std::string_view key, ObjectType type) {
+  View view;
+  engine_->Lookup(database_, key, true, &view);
+  view.wrong_type_ = view.row_ && view.row_->object_type() != type;
+  return view;
+}
+
+StringView Keyspace::String(std::string_view key) {
+  return FindTyped<StringView>(key, ObjectType::kString);
+}
+HashView Keyspace::Hash(std::string_view key) {
+  return FindTyped<HashView>(key, ObjectType::kHash);
+}
+SetView Keyspace::Set(std::string_view key) { return FindTyped<SetView>(key, ObjectType::kSet); }
+
+uint64_t Keyspace::size() const { return engine_->Ns(engine_->NamespaceOf(database_)).live; }
+
+uint64_t Keyspace::volatile_keys() const {
+  return engine_->Ns(engine_->NamespaceOf(database_)).volatiles;
+}
+
+std::optional<std::string> Keyspace::RandomKey(class Random& random) {
+  Namespace& space = engine_->Ns(engine_->NamespaceOf(database_));
+  constexpr int kTries = 200;  // expired keys and absent rows are passed over
+  for (int i = 0; i < kTries && space.resident > 0; i++) {
+    // Slots are drawn evenly until one is used; with few keys that takes a walk instead.
+    uint16_t slot = uint16_t(random.Below(kSlotCount));
+    for (int step = 0; step < kSlotCount; step++, slot = uint16_t((slot + 1) % kSlotCount)) {
+      if (space.slots[slot] && space.slots[slot]->resident > 0) break;
+    }
+    Row* row = space.slots[slot]->rows.Sample(random);
+    if (row->live() && !engine_->Expired(row)) return std::string(row->key());
+  }
+  return std::nullopt;
+}
+
+uint64_t Keyspace::Scan(uint64_t cursor, uint64_t count,
+                        const std::function<void(const KeyView&)>& fn) {
+  return engine_->ScanKeys(database_, cursor, count, fn);
+}
+
+void Keyspace::Copy(std::string_view from, int to_database, std::string_view to) {
+  KeyView source, target;
+  engine_->Lookup(database_, from, false, &source);
+  engine_->Lookup(to_database, to, false, &target);
+  engine_->CopyKey(source, &target);
+}
+
+void Keyspace::Clear() { engine_->ClearDatabase(database_); }
+
+}  // namespace redynamo

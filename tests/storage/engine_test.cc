@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "storage/engine.h"
+
+#include <doctest/doctest.h>
+
+#include <map>
+#include <set>
+
+#include "tests/support/engine_fixture.h"
+
+using namespace redynamo;
+
+TEST_CASE("engine: what was written is there after a crash and after a restart") {
+  EngineFixture t;
+  t.Set("k", "v");
+  t.Set("k", "longer value");
+  t.Do({"n"}, [](Keyspace keys) {
+    StringView n = keys.String("n");
+    CHECK(*n.Add(5) == 5);
+    CHECK(*n.Add(-7) == -2);
+  });
+  for (int round = 0; round < 2; round++) {
+    round == 0 ? t.Crash() : t.Restart();
+    CHECK(t.Get("k") == "longer value");
+    CHECK(t.Get("n") == "-2");
+    CHECK(t.engine->Database(0).size() == 2);
+  }
+}
+
+TEST_CASE("engine: a checkpoint carries everything, and replay goes on from it") {
+  EngineFixture t;
+  t.Set("a", "1");
+  t.Set("b", "2");
+  t.Set("gone", "x");
+  REQUIRE(t.Checkpoint().ok());
+  t.Set("b", "3");
+  t.Do({"gone"}, [](Keyspace keys) { CHECK(keys.Find("gone").Remove()); });
+  t.Crash();
+  CHECK(t.Get("a") == "1");
+  CHECK(t.Get("b") == "3");
+  CHECK(t.Get("gone") == "(none)");
+  CHECK(t.engine->Database(0).size() == 2);
+  REQUIRE(t.Checkpoint().ok());
+  t.Restart();
+  CHECK(t.engine->Stats().recovered_records == 0);
+  CHECK(t.Get("gone") == "(none)");
+  CHECK(t.engine->Database(0).size() == 2);
+}
+
+TEST_CASE("engine: a large hash is stored by rows, changed by rows, removed at once") {
+  EngineFixture t;
+  auto field = [](int i) { return "field" + std::to_string(i); };
+  t.Do({"h"}, [&](Keyspace keys) {
+    HashView h = keys.Hash("h");
+    for (int i = 0; i < 20000; i++) h.Set(field(i), std::to_string(i));
+  });
+  REQUIRE(t.Checkpoint().ok());
+  uint64_t rows = t.engine->Stats().checkpoint_rows;
+  t.Do({"h"}, [&](Keyspace keys) {
+    HashView h = keys.Hash("h");
+    h.Set(field(7), "seven");
+    CHECK(h.Remove(field(8)));
+    CHECK(*h.Add(field(9), 1) == 10);
+  });
+  REQUIRE(t.Checkpoint().ok());
+  CHECK(t.engine->Stats().checkpoint_rows - rows == 4);  // three elements and the head
+  t.Crash();
+  t.Do({"h"}, [&](Keyspace keys) {
+    HashView h = keys.Hash("h");
+    CHECK(h.size() == 19999);
+    CHECK(h.Find(field(7)) == "seven");
+    CHECK(!h.Find(field(8)));
+    CHECK(h.Find(field(9)) == "10");
+    CHECK(h.Find(field(19999)) == "19999");
+    CHECK(h.Remove(field(0)));
+    h.KeyView::Remove();
+    HashView again = keys.Hash("h");
+    again.Set("only", "one");
+  });
+  REQUIRE(t.Checkpoint().ok());
+  t.Crash();
+  t.Do({"h"}, [&](Keyspace keys) {
+    HashView h = keys.Hash("h");
+    CHECK(h.size() == 1);
+    CHECK(h.Find("only") == "one");
+  });
+}
+
+TEST_CASE("engine: clearing a database survives crash and checkpoint") {
+  EngineFixture t;
+  for (int i = 0; i < 500; i++) t.Set("k" + std::to_string(i), "v");
+  REQUIRE(t.Checkpoint().ok());
+  t.Do({}, [](Keyspace keys) { keys.Clear(); });
+  t.Set("k1", "after");
+  for (int round = 0; round < 2; round++) {
+    t.Crash();
+    CHECK(t.engine->Database(0).size() == 1);
+    CHECK(t.Get("k1") == "after");
+    CHECK(t.Get("k2") == "(none)");
+    REQUIRE(t.Checkpoint().ok());
+  }
+}
+
+// Random commands against a plain model, with crashes, checkpoints and page-out in between.
+TEST_CASE("engine: random histories equal a model across crashes and checkpoints") {
+  for (uint64_t seed = 1; seed <= 2; seed++) {
+    CAPTURE(seed);
+    EngineFixture t;
+    Random random(seed);
+    std::map<std::string, std::string> strings;
+    std::map<std::string, std::map<std::string, std::string>> hashes;
+    std::map<std::string, std::set<std::string>> sets;
+    t.options.packed_entries_max = 8;
+    t.engine->Reconfigure(t.options);
+    for (int step = 0; step < 1500; step++) {
+      std::string n = std::to_string(random.Below(40));
+      std::string value(random.Below(20), char('a' + random.Below(26)));
+      switch (random.Below(12)) {
+        case 0: case 1: case 2:
+          t.Set("s" + n, value);
+          strings["s" + n] = value;
+          break;
+        case 3: {
+          std::string& v = strings["c" + n];
+          int64_t now = v.empty() ? 0 : std::stoll(v);
+          t.Do({"c" + n}, [&](Keyspace keys) { CHECK(*keys.String("c" + n).Add(3) == now + 3); });
+          v = std::to_string(now + 3);
+          break;
+        }
+        case 4: case 5: {
+          std::string f = std::to_string(random.Below(30));
+          t.Do({"h" + n}, [&](Keyspace keys) { keys.Hash("h" + n).Set(f, value); });
+          hashes["h" + n][f] = value;
+          break;
+        }
+        case 6: {
+          std::string f = std::to_string(random.Below(30));
+          bool had = hashes.contains("h" + n) && hashes["h" + n].erase(f);
+          t.Do({"h" + n}, [&](Keyspace keys) { CHECK(keys.Hash("h" + n).Remove(f) == had); });
+          if (hashes["h" + n].empty()) hashes.erase("h" + n);
+          break;
+        }
+        case 7: {
+          std::string m = std::to_string(random.Below(600));
+          bool is_new = sets["e" + n].insert(m).second;
+          t.Do({"e" + n}, [&](Keyspace keys) { CHECK(keys.Set("e" + n).Add(m) == is_new); });
+          break;
+        }
+        case 8: {
+          std::string key = std::string(1, "sche"[random.Below(4)]) + n;
+          bool had = strings.erase(key) + hashes.erase(key) + sets.erase(key) > 0;
+          t.Do({key}, [&](Keyspace keys) { CHECK(keys.Find(key).Remove() == had); });
+          break;
+        }
+        case 9:
+          if (random.Below(20) == 0) {
+            REQUIRE(t.Checkpoint().ok());
+          } else if (random.Below(10) == 0) {
+            t.engine->Checkpoint(nullptr);  // runs beside what follows
+          }
+          t.Turn();
+          break;
+        case 10:
+          if (random.Below(25) == 0) t.Crash();
+          break;
+        case 11:  // memory so short that whatever is clean goes
+          t.options.maxmemory_bytes = random.Below(2) ? 1 : 0;
+          t.engine->Reconfigure(t.options);
+          break;
+      }
+    }
+    for (int round = 0; round < 2; round++) {
+      CHECK(t.engine->Database(0).size() == strings.size() + hashes.size() + sets.size());
+      for (auto& [key, value] : strings) CHECK(t.Get(key) == value);
+      for (auto& [key, fields] : hashes) {
+        t.Do({key}, [&, &key = key, &fields = fields](Keyspace keys) {
+          std::map<std::string, std::string> found;
+          keys.Hash(key).ForEach([&](std::string_view f, std::string_view v) {
+            found.emplace(f, v);
+            return true;
+          });
+          CHECK(found == fields);
+        });
+      }
+      for (auto& [key, members] : sets) {
+        t.Do({key}, [&, &key = key, &members = members](Keyspace keys) {
+          std::set<std::string> found;
+          keys.Set(key).ForEach([&](std::string_view m) { return found.emplace(m).second; });
+          CHECK(found == members);
+        });
+      }
+      t.Crash();
+    }
+  }
+}
