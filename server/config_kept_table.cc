@@ -163,7 +163,6 @@ constexpr Choice kPermission[] = {{"no", 0}, {"yes", 1}, {"local", 2}};
 constexpr Choice kEndpoint[] = {{"ip", 0}, {"hostname", 1}, {"unknown-endpoint", 2}};
 constexpr Choice kPropagation[] = {{"ignore", 0}, {"panic", 1}, {"panic-on-replicas", 2}};
 
-// clang-format off: a row is a line or two
 constexpr SettingRow kRows[] = {
     // --- durability by other means ---
     Bool({"appendonly"}, "yes", kAlwaysDurable),
@@ -323,7 +322,6 @@ constexpr SettingRow kRows[] = {
     Number({"tls-session-cache-size"}, "20480", 0, kInt32Max, kNoTls),
     Number({"tls-session-cache-timeout"}, "300", 0, kInt32Max, kNoTls),
 };
-// clang-format on
 
 }  // namespace
 

@@ -77,7 +77,6 @@ Status CheckDir(std::string_view value) {
   return InvalidArgument("No such file or directory");
 }
 
-// clang-format off: a row is a few lines of the same order
 constexpr SettingRow kRows[] = {
     // --- network ---
     {.name = "port",
@@ -435,7 +434,6 @@ constexpr SettingRow kRows[] = {
      .list = &kNotifyEventsList,
      .doc = "classes of key changes that are published to subscribers"},
 };
-// clang-format on
 
 }  // namespace
 

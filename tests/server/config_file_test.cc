@@ -407,8 +407,7 @@ TEST_CASE("config rewrite: whatever every setting can be set to reads back") {
 }
 
 TEST_CASE("config: conf/redynamo.conf names every setting with a meaning, at its default") {
-  const std::string path = std::string(__FILE__).substr(0, std::string(__FILE__).rfind("/tests/")) +
-                           "/conf/redynamo.conf";
+  const std::string path = REDYNAMO_SOURCE_DIR "/conf/redynamo.conf";
   const std::string text = ReadAll(path);
   REQUIRE(!text.empty());
   Settings from_file;
