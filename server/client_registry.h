@@ -19,7 +19,6 @@ struct ClientFilter {
   std::optional<uint64_t> id;
   std::optional<std::string> address, local_address, user;
   std::optional<std::string> type;    // "normal", "pubsub", "master", "replica"
-  std::optional<int64_t> max_age_seconds;
   bool Matches(const Session& session, int64_t now_ms) const;
 };
 

@@ -21,6 +21,9 @@ struct Command {
   const Command* container = nullptr;         // of a subcommand
   std::vector<const Command*> subcommands;    // of a container, in the order of the rows
   bool uses_engine = false;                   // has keys or reads or changes data
+  bool runs_inside_multi = false;             // MULTI does not queue it
+  bool is_exec = false;
+  bool needs_debug_permission = false;        // enable-debug-command
 
   std::string_view name() const { return row->name; }  // "config|get"
   std::string_view leaf_name() const;                   // "get"

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // From a framed request to a rendered reply:
 //
-//   find the row → admission checks (admission.h) → queue it if in MULTI → keys resident?
-//   (else park the session, load, come back) → handler between BeginCommand and EndCommand →
-//   render → commit the output to the command's log position → count
+//   find the row → admission checks (admission.h) → held back by CLIENT PAUSE? → queue it if in
+//   MULTI → keys resident? (else park the session, load, come back) → handler between BeginCommand
+//   and EndCommand → render → commit the output to the command's log position → count
 //
 // The hot path allocates nothing.
 #pragma once
@@ -13,7 +13,6 @@
 #include <string_view>
 #include <vector>
 
-#include "protocol/request.h"
 #include "server/command_table.h"
 #include "server/session.h"
 #include "storage/engine.h"
@@ -23,9 +22,9 @@ namespace redynamo {
 class Server;
 
 enum class ExecuteResult : uint8_t {
-  kDone,    // answered (or muted, or queued): the next request may run
-  kParked,  // the request must be kept: it runs later (Transport::Resume tells)
-  kAnsweredLater,  // its handler answers later; the request itself is done with
+  kDone,    // answered, muted or queued: the next request may run
+  kParked,  // it runs, or is answered, later (Transport::Resume tells); until then its bytes must
+            // stay where they are and no other request of this client may run
   kClose,   // no further request of this client
 };
 
@@ -33,33 +32,49 @@ class Dispatcher {
  public:
   explicit Dispatcher(Server& server) : server_(server) {}
 
-  // Runs one request. While it is kParked its bytes must stay where they are.
+  // Runs one request. REQUIRES: the session is kRunning; argv is not empty.
   ExecuteResult Execute(Session& session, std::span<const std::string_view> argv);
-  // Runs one command that has been admitted and whose keys are resident, rendering its reply into
-  // the session's output: for EXEC, and for the way above.
-  void Run(Session& session, const Command& command, std::span<const std::string_view> argv);
+  // Tries the parked request again (the pause is over, its keys are there), then resumes the
+  // pipeline.
+  void RunParked(Session& session);
+  // For EXEC's handler: runs one queued command inside the Begin and End of EXEC itself.
+  void RunNested(Session& session, const Command& command,
+                 std::span<const std::string_view> argv);
 
-  // The command's time: fixed from Begin to End.
+  // From the settings: what is slow enough for SLOWLOG or LATENCY.
+  void SetSlowThresholds(int64_t slowlog_us, int64_t latency_ms);
+
+  // The time of the command in hand: one for the whole of a MULTI.
   int64_t command_ms() const { return command_ms_; }
-  bool running() const { return depth_ > 0; }
 
  private:
-  friend class Server;
+  const Command* Find(Session& session, std::span<const std::string_view> argv, Reply* refusal);
+  ExecuteResult Admit(Session& session, const Command& command,
+                      std::span<const std::string_view> argv);
+  ExecuteResult Refuse(Session& session, const Command* command, const Reply& error);
+  ExecuteResult Queue(Session& session, const Command& command,
+                      std::span<const std::string_view> argv);
+  bool MakeResident(Session& session, const Command& command,
+                    std::span<const std::string_view> argv);
+  void CollectKeys(const Session& session, const Command& command,
+                   std::span<const std::string_view> argv);
+  void LoadDone(uint64_t session_id, uint64_t ticket, const Status& status);
   ExecuteResult RunAlone(Session& session, const Command& command,
                          std::span<const std::string_view> argv);
-  bool CollectKeys(const Session& session, const Command& command,
-                   std::span<const std::string_view> argv);
-  ExecuteResult Park(Session& session);
-  void LoadDone(uint64_t session_id, uint64_t ticket, const Status& status);
-  void Reject(Session& session, const Command* command, const Reply& error);
-  void Account(Session& session, const Command& command, std::span<const std::string_view> argv,
-               uint64_t ticks, bool failed);
+  void Run(Session& session, const Command& command, std::span<const std::string_view> argv,
+           uint64_t start_ticks);
+  void RecordSlow(Session& session, const Command& command,
+                  std::span<const std::string_view> argv, uint64_t ticks);
+  ExecuteResult Finish(Session& session);
 
   Server& server_;
   int64_t command_ms_ = 0;
-  int depth_ = 0;
-  std::vector<KeyRef> keys_;      // of the command in hand; reused
-  std::vector<int> key_indexes_;  // reused
+  uint64_t start_ticks_ = 0;              // of the command in hand
+  uint64_t slow_ticks_ = UINT64_MAX;      // the lower one of both thresholds
+  int64_t slowlog_us_ = -1;
+  int64_t latency_ms_ = 0;
+  std::vector<KeyRef> keys_;              // of the command in hand; reused
+  std::vector<int> key_indexes_;          // reused
 };
 
 }  // namespace redynamo

@@ -14,36 +14,50 @@
 //
 // Bytes leave in order, so a byte waits for the highest position of all before it. Commits of one
 // turn share a mark: their records are written and synced together anyway. In the steady state
-// nothing is allocated: the one chunk is cleared and used again. A chunk that has reached
-// kChunkBytes is never appended to, so big output is not copied when the string grows.
+// nothing is allocated: chunks come from a pool of the thread and return to it, so that an idle
+// client holds none. A chunk that has reached kChunkBytes is never appended to, so big output is
+// not copied again when it grows.
 #pragma once
 
 #include <sys/uio.h>
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace redynamo {
 
 class OutputBuffer {
  public:
   static constexpr size_t kChunkBytes = 16 * 1024;
-  static constexpr size_t kKeptCapacity = 64 * 1024;  // a bigger chunk is freed when it is empty
+
+  OutputBuffer() = default;
+  ~OutputBuffer() { Clear(); }
+  OutputBuffer(const OutputBuffer&) = delete;
+  OutputBuffer& operator=(const OutputBuffer&) = delete;
 
   // Where the next reply is rendered. Valid until the next call of any other function.
   std::string* Tail() {
-    if (__builtin_expect(tail_.size() < kChunkBytes && !tail_pinned_, 1)) return &tail_;
+    if (__builtin_expect(tail_.size() - 1 < kChunkBytes - 1, 1)) return &tail_;
     return NewTail();
   }
-  void Append(std::string_view bytes) { Tail()->append(bytes); }
 
   // Everything rendered so far depends on `position` (and on all earlier ones). `turn` is a number
   // that changes with every turn of the loop.
-  void Commit(uint64_t position, uint64_t turn);
-  // Rendered since the last Commit?
+  void Commit(uint64_t position, uint64_t turn) {
+    if (position > last_position_) last_position_ = position;
+    uint64_t end = end_offset();
+    if (end == committed_) return;
+    committed_ = end;
+    if (marks_head_ < marks_.size() && marks_.back().turn == turn) {
+      marks_.back().position = last_position_;
+      marks_.back().end = end;
+    } else {
+      PushMark({last_position_, end, turn});
+    }
+  }
   bool HasUncommitted() const { return end_offset() > committed_; }
   // The highest position of any commit.
   uint64_t last_position() const { return last_position_; }
@@ -51,15 +65,17 @@ class OutputBuffer {
   // Lets go of all commits at or below `position`. True when bytes may leave.
   bool Release(uint64_t position);
   bool HasReleased() const { return released_ > consumed_; }
+  bool HasHeld() const { return committed_ > released_; }
   // Up to `max` pieces of released bytes. With `pin` they stay where they are until Consume has
   // taken them (an asynchronous write): later replies then go to another chunk.
   int Gather(iovec* pieces, int max, bool pin);
-  void Consume(size_t bytes);
+  // The first `bytes` released bytes have left. REQUIRES: bytes <= released_bytes().
+  void Consume(uint64_t bytes);
 
-  // All bytes that have not left yet, held ones included.
+  // All bytes that have not left yet, held and uncommitted ones included.
   uint64_t pending_bytes() const { return end_offset() - consumed_; }
   uint64_t released_bytes() const { return released_ - consumed_; }
-  size_t chunk_count() const { return full_.size(); }
+  size_t chunk_count() const { return full_.size() - full_head_; }
   size_t memory_bytes() const;
   // Drops all (the client is gone).
   void Clear();
@@ -67,24 +83,26 @@ class OutputBuffer {
  private:
   struct Mark {
     uint64_t position;
-    uint64_t end;   // offset
+    uint64_t end;  // offset
     uint64_t turn;
   };
   uint64_t end_offset() const { return full_end_ + tail_.size(); }
   std::string* NewTail();
+  void CloseTail();
+  void PushMark(Mark mark);
 
   // Offsets count all bytes ever rendered for this client.
-  std::deque<std::string> full_;  // closed chunks, oldest first; then tail_
+  std::vector<std::string> full_;  // closed chunks from full_head_ on, oldest first; then tail_
+  size_t full_head_ = 0;
   std::string tail_;
-  size_t head_skip_ = 0;          // consumed bytes of the first chunk (of tail_ if full_ is empty)
-  uint64_t full_end_ = 0;         // offset where tail_ begins
+  size_t head_skip_ = 0;           // consumed bytes of the first chunk that is left
+  uint64_t full_end_ = 0;          // offset where tail_ begins
   uint64_t consumed_ = 0;
   uint64_t released_ = 0;
   uint64_t committed_ = 0;
   uint64_t last_position_ = 0;
-  bool tail_pinned_ = false;
-  std::string spare_;             // an emptied chunk, to be the next tail
-  std::deque<Mark> marks_;        // of committed, unreleased bytes; positions ascend
+  std::vector<Mark> marks_;        // from marks_head_ on: unreleased; positions ascend
+  size_t marks_head_ = 0;
 };
 
 }  // namespace redynamo

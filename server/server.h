@@ -90,6 +90,10 @@ class Server {
                               std::function<void(const Status&)> on_fatal);
   void AttachEngine(std::unique_ptr<Engine> engine);
   std::unique_ptr<Engine> DetachEngine();
+  // A keyspace of no engine while that is absent: not to be used then.
+  Keyspace KeyspaceOf(int database) {
+    return engine_ ? engine_->Database(database) : Keyspace(nullptr, database);
+  }
 
   // --- identity ---
   const std::string& run_id() const { return run_id_; }   // 40 hex digits, new at each start
@@ -99,13 +103,19 @@ class Server {
   LoopControl* loop = nullptr;
 
   // --- time ---
-  // Unix ms and µs of the turn (refreshed before each command that comes 1 ms later or more).
+  // Unix time, refreshed at each turn and before each command that comes 1 ms later or more.
   int64_t now_ms() const { return now_ms_; }
+  int64_t now_us() const;  // read from the clock: MONITOR
   int64_t unix_seconds() const { return now_ms_ / 1000; }
   void RefreshClock();
+  void RefreshClockIfDue(uint64_t ticks) {
+    if (__builtin_expect(ticks >= next_refresh_ticks_, 0)) RefreshClock();
+  }
   uint64_t turn() const { return turn_; }
 
   // --- replies ---
+  // Does CLIENT PAUSE hold back a command of these flags now?
+  bool HoldsBack(uint32_t flags) const;
   // Answers a command that Session::Defer has put off, then lets the client go on.
   void Answer(const DeferredReply& deferred, const Reply& reply);
   // The session has output that no Commit covers yet.
@@ -114,8 +124,12 @@ class Server {
     session.touched = true;
     touched_.push_back(&session);
   }
+  bool has_touched() const { return !touched_.empty(); }
   // All touched sessions' output depends on `position`.
   void CommitTouched(uint64_t position);
+
+  // CLIENT UNPAUSE, or the pause is over: lets the clients go on that were held back.
+  void ResumePaused();
 
   // --- the loop ---
   // Writes the turn's records, then wakes the clients whose replies may go. A Status that is not ok
@@ -130,13 +144,12 @@ class Server {
   // The session's client is gone.
   void Forget(Session& session);
 
-  // Calls of DEBUG, MEMORY and others that want to see held replies: sum over all clients.
+  // Over all clients: replies that have not left.
   uint64_t PendingOutputBytes() const;
 
  private:
   void TimeoutIdleClients();
   void SampleRates();
-  void ResumePaused();
 
   Settings* settings_;
   const Clock* clock_;
@@ -156,6 +169,7 @@ class Server {
   int64_t started_monotonic_us_ = 0;
   int64_t now_ms_ = 0;
   uint64_t next_refresh_ticks_ = 0;
+  uint64_t refresh_every_ticks_ = 0;
   uint64_t turn_ = 1;
   std::vector<Session*> touched_;
   int64_t last_rate_sample_us_ = 0;

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -67,6 +68,8 @@ struct TransactionState {
   bool watch_failed = false;    // a watched key has changed: EXEC answers nil
   std::vector<QueuedCommand> queue;
   uint64_t queued_bytes = 0;
+  uint32_t queued_flags = 0;    // of all queued commands together
+  bool uses_engine = false;     // any of them does
 };
 
 struct WatchedKey {
@@ -140,13 +143,17 @@ class Session {
   bool touched = false;             // has uncommitted output: see Server::Touch
   std::vector<uint16_t> redacted;
   uint64_t ticket = 0;              // of the park or deferral in force
-  std::string deferred_name;        // the name of the command that answers later
+  std::span<const std::string_view> parked_argv;  // of the command that is parked
+  const Command* cached_command = nullptr;        // what the last name stood for
+  char cached_name[16];
+  uint8_t cached_name_size = 0;
 
   // --- the transport's ---
   int64_t soft_limit_since_ms = 0;  // output over the soft limit without a break since; 0: it is not
 
   Server& server() { return server_; }
   Transport& transport() { return transport_; }
+  const Transport& transport() const { return transport_; }
 
  private:
   Server& server_;

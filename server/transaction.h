@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// WATCH: which sessions want to know of a change of which key. The engine's hooks call in, so the
-// price of nobody watching is one comparison.
+// MULTI's end and WATCH: which sessions want to know of a change of which key. The engine's hooks
+// call in, so the price of nobody watching is one comparison.
 #pragma once
 
 #include <cstdint>
@@ -51,5 +51,8 @@ class WatchTable {
   std::map<Place, std::vector<Session*>, PlaceLess> watchers_;
   size_t watching_clients_ = 0;
 };
+
+// Forgets the queue and the watched keys: DISCARD, and every end of EXEC.
+void DiscardTransaction(Server& server, Session& session);
 
 }  // namespace redynamo

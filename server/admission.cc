@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/admission.h"
+
+#include "server/server.h"
+
+namespace redynamo {
+namespace {
+
+// Redis shows this much of the name, and of the arguments together.
+constexpr size_t kShownBytesMax = 128;
+// What a record costs in the log beside the bytes of its arguments.
+constexpr uint64_t kLogBytesPerArg = 64;
+
+bool Arity(const AdmissionCall& call, Reply* refusal) {
+  if (CommandTable::ArityFits(*call.command.row, call.argv.size())) return true;
+  *refusal = WrongArity(call.command);
+  return false;
+}
+
+bool DebugPermission(const AdmissionCall& call, Reply* refusal) {
+  if (!call.command.needs_debug_permission) return true;
+  Permission allowed = call.server.config().enable_debug_command;
+  if (allowed == Permission::kYes) return true;
+  if (allowed == Permission::kLocal && call.session.identity.loopback) return true;
+  *refusal = Reply::Error(
+      "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you "
+      "can run it from a local connection, otherwise you need to set this option in the "
+      "configuration file, and then restart the server.");
+  return false;
+}
+
+bool Authenticated(const AdmissionCall& call, Reply* refusal) {
+  if (call.session.authenticated || call.command.has(kNoAuth)) return true;
+  *refusal = Reply::Error("NOAUTH Authentication required.");
+  return false;
+}
+
+bool AllowedInMulti(const AdmissionCall& call, Reply* refusal) {
+  if (!call.session.transaction.open || !call.command.has(kNoMulti)) return true;
+  *refusal = Reply::Error("ERR Command not allowed inside a transaction");
+  return false;
+}
+
+bool Memory(const AdmissionCall& call, Reply* refusal) {
+  if (!(call.flags & kDenyOom) || !call.server.has_engine()) return true;
+  if (!call.server.engine().OutOfMemory()) return true;
+  *refusal = Reply::Error("OOM command not allowed when used memory > 'maxmemory'.");
+  return false;
+}
+
+bool LogSpace(const AdmissionCall& call, Reply* refusal) {
+  if (!(call.flags & kWrite) || !call.server.has_engine()) return true;
+  uint64_t bytes = call.session.transaction.queued_bytes;
+  for (std::string_view arg : call.argv) bytes += arg.size() + kLogBytesPerArg;
+  Status room = call.server.engine().ReserveWrite(bytes);
+  if (__builtin_expect(room.ok(), 1)) return true;
+  std::string_view message = room.message();
+  bool has_code = message.starts_with("MISCONF ");
+  *refusal = Reply::ErrorText((has_code ? "" : "MISCONF ") + std::string(message));
+  return false;
+}
+
+bool PubSubMode(const AdmissionCall& call, Reply* refusal) {
+  const Session& session = call.session;
+  if (session.resp == 3 || !session.is_pubsub()) return true;
+  static constexpr std::string_view kAllowed[] = {
+      "ping",         "subscribe",  "unsubscribe",  "psubscribe",
+      "punsubscribe", "ssubscribe", "sunsubscribe", "quit", "reset"};
+  for (std::string_view name : kAllowed) {
+    if (call.command.name() == name) return true;
+  }
+  *refusal = Reply::ErrorText("ERR Can't execute '" + std::string(call.command.name()) +
+                              "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are "
+                              "allowed in this context");
+  return false;
+}
+
+bool Loaded(const AdmissionCall& call, Reply* refusal) {
+  if (call.server.has_engine() || call.flags & kLoading) return true;
+  *refusal = Reply::Error("LOADING Redis is loading the dataset in memory");
+  return false;
+}
+
+constexpr AdmissionCheck kChecks[] = {
+    {"arity", Arity},
+    {"debug permission", DebugPermission},
+    {"authentication", Authenticated},
+    {"transaction", AllowedInMulti},
+    {"memory", Memory},
+    {"log space", LogSpace},
+    {"subscriber mode", PubSubMode},
+    {"loading", Loaded},
+};
+
+}  // namespace
+
+std::span<const AdmissionCheck> AdmissionChecks() { return kChecks; }
+
+Reply UnknownCommand(std::span<const std::string_view> argv) {
+  std::string args;
+  for (size_t i = 1; i < argv.size() && args.size() < kShownBytesMax; ++i) {
+    args += '\'';
+    args += argv[i].substr(0, kShownBytesMax - args.size());
+    args += "' ";
+  }
+  return Reply::ErrorText("ERR unknown command '" +
+                          std::string(argv[0].substr(0, kShownBytesMax)) +
+                          "', with args beginning with: " + args);
+}
+
+Reply UnknownSubcommand(const Command& container, std::string_view name) {
+  std::string upper(container.name());
+  for (char& c : upper) c = c >= 'a' && c <= 'z' ? char(c - 32) : c;
+  return Reply::ErrorText("ERR unknown subcommand '" +
+                          std::string(name.substr(0, kShownBytesMax)) + "'. Try " + upper +
+                          " HELP.");
+}
+
+Reply WrongArity(const Command& command) {
+  return Reply::ErrorText("ERR wrong number of arguments for '" + std::string(command.name()) +
+                          "' command");
+}
+
+}  // namespace redynamo

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// May this client run this command now? A list of named checks, run in order until one refuses.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "protocol/reply.h"
+#include "server/command_table.h"
+#include "server/session.h"
+
+namespace redynamo {
+
+// One command that asks to be run.
+struct AdmissionCall {
+  Server& server;
+  Session& session;
+  const Command& command;
+  std::span<const std::string_view> argv;
+  // The command's flags; for EXEC those of its queue as well, since it is them that it runs.
+  uint32_t flags;
+};
+
+struct AdmissionCheck {
+  std::string_view name;
+  // Fills `refusal` when the answer is no.
+  bool (*admits)(const AdmissionCall& call, Reply* refusal);
+};
+
+// In the order in which Redis checks, so that the same error wins.
+std::span<const AdmissionCheck> AdmissionChecks();
+
+// The texts for names that are no command, or no subcommand of theirs.
+Reply UnknownCommand(std::span<const std::string_view> argv);
+Reply UnknownSubcommand(const Command& container, std::string_view name);
+Reply WrongArity(const Command& command);
+
+}  // namespace redynamo

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/dispatcher.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/number.h"
+#include "server/admission.h"
+#include "server/server.h"
+#include "server/tsc_clock.h"
+
+namespace redynamo {
+namespace {
+
+uint32_t EffectiveFlags(const Session& session, const Command& command) {
+  return command.is_exec ? command.row->flags | session.transaction.queued_flags
+                         : command.row->flags;
+}
+
+bool UsesEngine(const Session& session, const Command& command) {
+  return command.uses_engine || (command.is_exec && session.transaction.uses_engine);
+}
+
+// After each request, answered or not: CLIENT REPLY SKIP mutes exactly the next one.
+void AdvanceReplyMode(Session& session) {
+  if (session.reply_mode == ReplyMode::kSkipThis) session.reply_mode = ReplyMode::kOn;
+  if (session.reply_mode == ReplyMode::kSkipNext) session.reply_mode = ReplyMode::kSkipThis;
+}
+
+}  // namespace
+
+ExecuteResult Dispatcher::Execute(Session& session, std::span<const std::string_view> argv) {
+  start_ticks_ = TscClock::Now();
+  server_.RefreshClockIfDue(start_ticks_);
+  Reply refusal;
+  const Command* command = Find(session, argv, &refusal);
+  if (__builtin_expect(!command, 0)) {
+    server_.stats().unknown_commands++;
+    return Refuse(session, nullptr, refusal);
+  }
+  return Admit(session, *command, argv);
+}
+
+const Command* Dispatcher::Find(Session& session, std::span<const std::string_view> argv,
+                                Reply* refusal) {
+  std::string_view name = argv[0];
+  if (name.size() == session.cached_name_size &&
+      std::memcmp(name.data(), session.cached_name, name.size()) == 0) {
+    return session.cached_command;
+  }
+  const Command* command = server_.commands().Find(name);
+  if (!command) {
+    *refusal = UnknownCommand(argv);
+    return nullptr;
+  }
+  if (!command->subcommands.empty()) {
+    if (argv.size() < 2) return command;  // the arity check refuses it
+    const Command* subcommand = server_.commands().FindSubcommand(*command, argv[1]);
+    if (!subcommand && !command->row->handler) *refusal = UnknownSubcommand(*command, argv[1]);
+    return subcommand || !command->row->handler ? subcommand : command;
+  }
+  if (name.size() <= sizeof session.cached_name) {
+    std::memcpy(session.cached_name, name.data(), name.size());
+    session.cached_name_size = uint8_t(name.size());
+    session.cached_command = command;
+  }
+  return command;
+}
+
+ExecuteResult Dispatcher::Admit(Session& session, const Command& command,
+                                std::span<const std::string_view> argv) {
+  AdmissionCall call{server_, session, command, argv, EffectiveFlags(session, command)};
+  for (const AdmissionCheck& check : AdmissionChecks()) {
+    Reply refusal;
+    if (!check.admits(call, &refusal)) return Refuse(session, &command, refusal);
+  }
+  if (__builtin_expect(server_.clients().pause_set(), 0) && server_.HoldsBack(call.flags)) {
+    session.state = SessionState::kPaused;
+    session.parked_argv = argv;
+    return ExecuteResult::kParked;
+  }
+  if (session.transaction.open && !command.runs_inside_multi) {
+    return Queue(session, command, argv);
+  }
+  if (UsesEngine(session, command) && !MakeResident(session, command, argv)) {
+    return ExecuteResult::kParked;
+  }
+  return RunAlone(session, command, argv);
+}
+
+ExecuteResult Dispatcher::Refuse(Session& session, const Command* command, const Reply& error) {
+  ServerStats& stats = server_.stats();
+  if (command) stats.commands[command->id].rejected++;
+  stats.CountError(error.text());
+  if (session.transaction.open) {
+    session.transaction.queue_failed = true;
+    if (command && command->is_exec) {
+      DiscardTransaction(server_, session);
+      session.Write(Reply::ErrorText("EXECABORT Transaction discarded because of: " +
+                                     std::string(error.text())));
+      return Finish(session);
+    }
+  }
+  session.Write(error);
+  return Finish(session);
+}
+
+ExecuteResult Dispatcher::Queue(Session& session, const Command& command,
+                                std::span<const std::string_view> argv) {
+  TransactionState& transaction = session.transaction;
+  QueuedCommand& queued = transaction.queue.emplace_back();
+  queued.command = &command;
+  for (std::string_view arg : argv) {
+    queued.lengths.push_back(uint32_t(arg.size()));
+    queued.bytes.append(arg);
+  }
+  transaction.queued_bytes += queued.bytes.size();
+  transaction.queued_flags |= command.row->flags & (kWrite | kDenyOom | kWholeDatabase |
+                                                    kMayReplicate);
+  transaction.uses_engine |= command.uses_engine;
+  session.last_command = &command;
+  session.Write(Reply::StaticStatus("QUEUED"));
+  return Finish(session);
+}
+
+void Dispatcher::CollectKeys(const Session& session, const Command& command,
+                             std::span<const std::string_view> argv) {
+  keys_.clear();
+  auto collect = [this](int database, const CommandRow& row,
+                        std::span<const std::string_view> args) {
+    if (row.first_key > 0 && row.first_key == row.last_key && !row.get_keys) {
+      keys_.push_back({database, args[row.first_key]});
+      return;
+    }
+    key_indexes_.clear();
+    if (!CommandTable::KeyIndexes(row, args, &key_indexes_)) return;
+    for (int index : key_indexes_) {
+      if (index > 0 && size_t(index) < args.size()) keys_.push_back({database, args[index]});
+    }
+  };
+  if (!command.is_exec) return collect(session.database, *command.row, argv);
+  int database = session.database;
+  for (const QueuedCommand& queued : session.transaction.queue) {
+    std::vector<std::string_view> args = queued.Args();
+    int64_t selected;
+    if (queued.command->name() == "select" && ParseInt64(args[1], &selected) && selected >= 0 &&
+        selected < server_.config().databases) {
+      database = int(selected);
+    }
+    collect(database, *queued.command->row, args);
+  }
+}
+
+bool Dispatcher::MakeResident(Session& session, const Command& command,
+                              std::span<const std::string_view> argv) {
+  CollectKeys(session, command, argv);
+  if (keys_.empty() || server_.engine().Resident(keys_)) return true;
+  session.state = SessionState::kLoadingKeys;
+  session.parked_argv = argv;
+  server_.stats().parked_for_load++;
+  uint64_t id = session.id(), ticket = ++session.ticket;
+  server_.engine().Load(keys_, [this, id, ticket](const Status& status) {
+    LoadDone(id, ticket, status);
+  });
+  return false;
+}
+
+void Dispatcher::LoadDone(uint64_t session_id, uint64_t ticket, const Status& status) {
+  Session* session = server_.clients().Find(session_id);
+  if (!session || session->ticket != ticket || session->state != SessionState::kLoadingKeys) {
+    return;  // the client has gone
+  }
+  if (status.ok()) return RunParked(*session);
+  session->state = SessionState::kRunning;
+  Reply refusal;
+  const Command* command = Find(*session, session->parked_argv, &refusal);
+  Refuse(*session, command, Reply::ErrorText("ERR cannot read from disk: " + status.message()));
+  session->parked_argv = {};
+  session->transport().Resume();
+}
+
+void Dispatcher::RunParked(Session& session) {
+  session.state = SessionState::kRunning;
+  ExecuteResult result = Execute(session, session.parked_argv);
+  if (result == ExecuteResult::kParked && session.state != SessionState::kDeferred) return;
+  session.parked_argv = {};
+  session.transport().Resume();
+}
+
+ExecuteResult Dispatcher::RunAlone(Session& session, const Command& command,
+                                   std::span<const std::string_view> argv) {
+  command_ms_ = server_.now_ms();
+  if (UsesEngine(session, command)) {
+    uint32_t flags = EffectiveFlags(session, command);
+    server_.engine().BeginCommand(command_ms_);
+    Run(session, command, argv, start_ticks_);
+    uint64_t position = server_.engine().EndCommand();
+    if (flags & kWholeDatabase) position = server_.engine().NewestPosition();
+    session.output.Commit(position, server_.turn());
+  } else {
+    Run(session, command, argv, start_ticks_);
+    session.output.Commit(0, server_.turn());
+  }
+  return Finish(session);
+}
+
+// What was rendered for others (published messages, events, MONITOR) was caused by this command,
+// and by what this client has seen before.
+ExecuteResult Dispatcher::Finish(Session& session) {
+  if (server_.has_touched()) server_.CommitTouched(session.output.last_position());
+  server_.stats().commands_processed++;
+  session.commands++;
+  session.last_interaction_ms = server_.now_ms();
+  if (__builtin_expect(session.reply_mode != ReplyMode::kOn, 0)) AdvanceReplyMode(session);
+  if (__builtin_expect(!session.redacted.empty(), 0)) session.redacted.clear();
+  if (__builtin_expect(session.state == SessionState::kRunning, 1)) return ExecuteResult::kDone;
+  return session.state == SessionState::kClosing ? ExecuteResult::kClose : ExecuteResult::kParked;
+}
+
+void Dispatcher::RunNested(Session& session, const Command& command,
+                           std::span<const std::string_view> argv) {
+  Run(session, command, argv, TscClock::Now());
+}
+
+void Dispatcher::Run(Session& session, const Command& command,
+                     std::span<const std::string_view> argv, uint64_t start_ticks) {
+  session.last_command = &command;
+  CommandContext context{server_.KeyspaceOf(session.database),
+                         command_ms_,
+                         server_.random(),
+                         server_,
+                         session,
+                         command.row,
+                         argv,
+                         session.resp};
+  ArgReader args(argv.subspan(command.container ? 2 : 1));
+  Reply reply = command.row->handler(context, args);
+  ServerStats& stats = server_.stats();
+  CommandStats& figures = stats.commands[command.id];
+  if (__builtin_expect(reply.IsError(), 0)) {
+    stats.CountError(reply.text());
+    figures.failed++;
+  }
+  if (session.reply_mode == ReplyMode::kOn && reply.kind() != Reply::Kind::kNone) {
+    WriteReply(reply, session.version(), session.output.Tail());
+  }
+  uint64_t ticks = TscClock::Now() - start_ticks;
+  figures.calls++;
+  figures.ticks += ticks;
+  if (server_.config().latency_tracking) {
+    if (!figures.latency) figures.latency = std::make_unique<LatencyHistogram>();
+    figures.latency->Add(TscClock::ToNanoseconds(ticks));
+  }
+  if (__builtin_expect(server_.pubsub().has_monitors(), 0) &&
+      !command.has(kSkipMonitor | kAdmin)) {
+    server_.pubsub().FeedMonitors(session, argv, server_.now_us());
+  }
+  if (__builtin_expect(ticks >= slow_ticks_, 0)) RecordSlow(session, command, argv, ticks);
+}
+
+void Dispatcher::SetSlowThresholds(int64_t slowlog_us, int64_t latency_ms) {
+  slowlog_us_ = slowlog_us;
+  latency_ms_ = latency_ms;
+  slow_ticks_ = UINT64_MAX;
+  auto consider = [this](int64_t us) {
+    constexpr int64_t kTopUs = INT64_MAX / 2000;
+    uint64_t ticks = TscClock::FromNanoseconds(uint64_t(std::min(us, kTopUs)) * 1000);
+    slow_ticks_ = std::min(slow_ticks_, ticks);
+  };
+  if (slowlog_us >= 0) consider(slowlog_us);
+  if (latency_ms > 0) consider(std::min(latency_ms, INT64_MAX / 1000) * 1000);
+}
+
+void Dispatcher::RecordSlow(Session& session, const Command& command,
+                            std::span<const std::string_view> argv, uint64_t ticks) {
+  int64_t us = int64_t(TscClock::ToNanoseconds(ticks) / 1000);
+  if (latency_ms_ > 0 && us / 1000 >= latency_ms_) {
+    server_.latency().Record(command.has(kFast) ? "fast-command" : "command", uint32_t(us / 1000),
+                             server_.unix_seconds());
+  }
+  if (slowlog_us_ < 0 || us < slowlog_us_ || command.has(kSkipSlowlog)) return;
+  std::vector<std::string_view> shown(argv.begin(), argv.end());
+  for (uint16_t index : session.redacted) {
+    if (index < shown.size()) shown[index] = "(redacted)";
+  }
+  server_.slowlog().Record(shown, us, server_.unix_seconds(), session.identity.address,
+                           session.name, server_.config().slowlog_max_len);
+}
+
+}  // namespace redynamo

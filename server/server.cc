@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/server.h"
+
+#include <algorithm>
+
+#include "server/command_families.h"
+#include "server/tsc_clock.h"
+
+namespace redynamo {
+namespace {
+
+constexpr int64_t kRateSampleUs = 100'000;
+// A tick's share for the engine: at hz 10 at most a quarter of the time.
+constexpr int64_t kTickBudgetUs = 2'000;
+constexpr uint64_t kClockRefreshNs = 500'000;
+// Idle clients are looked for among this many a tick.
+constexpr int kIdleChecksPerTick = 200;
+
+std::string HexDigits(const std::string& bytes) {
+  std::string hex;
+  for (unsigned char c : bytes) {
+    hex += "0123456789abcdef"[c >> 4];
+    hex += "0123456789abcdef"[c & 15];
+  }
+  return hex;
+}
+
+SyncMode SyncModeOf(AppendFsync mode) {
+  if (mode == AppendFsync::kAlways) return SyncMode::kAlways;
+  return mode == AppendFsync::kEverySecond ? SyncMode::kEverySecond : SyncMode::kNo;
+}
+
+}  // namespace
+
+Server::Server(Settings* settings, const Clock* clock, uint64_t random_seed)
+    : settings_(settings),
+      clock_(clock),
+      random_(random_seed),
+      commands_(AllCommandFamilies()),
+      pubsub_(*this),
+      dispatcher_(*this) {
+  stats_.commands.resize(commands_.size());
+  run_id_ = HexDigits(SystemRandomBytes(20));
+  refresh_every_ticks_ = TscClock::FromNanoseconds(kClockRefreshNs);
+  RefreshClock();
+  started_unix_ms_ = now_ms_;
+  started_monotonic_us_ = clock_->MonotonicUs();
+  auto thresholds = [this](const Config& now) {
+    dispatcher_.SetSlowThresholds(now.slowlog_log_slower_than_us, now.latency_monitor_threshold_ms);
+    slowlog_.Trim(now.slowlog_max_len);
+    return Status::Ok();
+  };
+  settings_->OnChange({"slowlog-log-slower-than", "slowlog-max-len", "latency-monitor-threshold"},
+                      thresholds);
+  dispatcher_.SetSlowThresholds(config().slowlog_log_slower_than_us,
+                                config().latency_monitor_threshold_ms);
+}
+
+Server::~Server() = default;
+
+EngineOptions Server::MakeEngineOptions() const {
+  const Config& now = config();
+  EngineOptions options;
+  options.dir = now.dir;
+  options.databases = now.databases;
+  options.sync = SyncModeOf(now.appendfsync);
+  options.maxmemory_bytes = now.maxmemory_bytes;
+  options.policy = EvictionPolicy(int(now.maxmemory_policy));
+  options.maxmemory_samples = now.maxmemory_samples;
+  options.checkpoint_log_bytes = now.checkpoint_log_bytes;
+  options.checkpoint_interval_ms = now.checkpoint_interval_seconds * 1000;
+  options.log_segment_bytes = now.log_segment_bytes;
+  options.scrub_interval_ms = now.scrub_interval_seconds * 1000;
+  options.salvage = now.log_salvage;
+  options.warm_up = now.warm_up;
+  options.packed_entries_max = uint32_t(now.hash_max_listpack_entries);
+  options.packed_value_bytes_max = uint32_t(now.hash_max_listpack_value_bytes);
+  options.set_packed_entries_max = uint32_t(now.set_max_listpack_entries);
+  options.set_packed_value_bytes_max = uint32_t(now.set_max_listpack_value_bytes);
+  options.set_intset_entries_max = uint32_t(now.set_max_intset_entries);
+  options.lfu_log_factor = now.lfu_log_factor;
+  options.lfu_decay_minutes = now.lfu_decay_time_minutes;
+  return options;
+}
+
+static_assert(int(MaxmemoryPolicy::kVolatileTtl) == int(EvictionPolicy::kVolatileTtl) &&
+              int(MaxmemoryPolicy::kNoEviction) == int(EvictionPolicy::kNoEviction));
+
+EngineHooks Server::MakeEngineHooks(std::function<void()> wake,
+                                    std::function<void(const Status&)> on_fatal) {
+  EngineHooks hooks;
+  hooks.on_key_changed = [this](int database, std::string_view key) {
+    watches_.KeyChanged(database, key);
+  };
+  hooks.on_database_cleared = [this](int database) { watches_.DatabaseCleared(database); };
+  hooks.on_expired = [this](int database, std::string_view key) {
+    pubsub_.NotifyKeyspace(database, kNotifyExpired, "expired", key);
+  };
+  hooks.on_evicted = [this](int database, std::string_view key) {
+    pubsub_.NotifyKeyspace(database, kNotifyEvicted, "evicted", key);
+  };
+  hooks.wake = std::move(wake);
+  hooks.on_fatal = std::move(on_fatal);
+  return hooks;
+}
+
+void Server::AttachEngine(std::unique_ptr<Engine> engine) {
+  engine_ = std::move(engine);
+  loading_.loading = false;
+}
+
+std::unique_ptr<Engine> Server::DetachEngine() { return std::move(engine_); }
+
+int64_t Server::uptime_seconds() const {
+  return (clock_->MonotonicUs() - started_monotonic_us_) / 1'000'000;
+}
+
+int64_t Server::now_us() const {
+  // The clock counts milliseconds; the rest comes from the monotonic one, for the eye only.
+  return clock_->WallMs() * 1000 + clock_->MonotonicUs() % 1000;
+}
+
+void Server::RefreshClock() {
+  now_ms_ = clock_->WallMs();
+  next_refresh_ticks_ = TscClock::Now() + refresh_every_ticks_;
+}
+
+bool Server::HoldsBack(uint32_t flags) const {
+  switch (clients_.pause(now_ms_)) {
+    case PauseScope::kNone: return false;
+    case PauseScope::kAll: return true;
+    case PauseScope::kWrites: return flags & (kWrite | kMayReplicate);
+  }
+  return false;
+}
+
+void Server::Answer(const DeferredReply& deferred, const Reply& reply) {
+  Session* session = clients_.Find(deferred.session_id);
+  if (!session || session->ticket != deferred.ticket) return;
+  if (session->state != SessionState::kDeferred) return;
+  clients_.deferred_count--;
+  session->state = SessionState::kRunning;
+  if (reply.IsError()) stats_.CountError(reply.text());
+  session->Write(reply);
+  session->output.Commit(engine_ ? engine_->NewestPosition() : 0, turn_);
+  session->transport().Wake();
+  session->transport().Resume();
+}
+
+void Server::CommitTouched(uint64_t position) {
+  for (Session* session : touched_) {
+    session->touched = false;
+    session->output.Commit(position, turn_);
+    session->transport().Wake();
+  }
+  touched_.clear();
+}
+
+Status Server::EndTurn() {
+  if (has_touched()) CommitTouched(engine_ ? engine_->NewestPosition() : 0);
+  turn_++;
+  stats_.loop_turns++;
+  return engine_ ? engine_->WriteTurn() : Status::Ok();
+}
+
+void Server::PollEngine() {
+  RefreshClock();
+  if (engine_) engine_->Poll();
+}
+
+bool Server::Tick() {
+  RefreshClock();
+  SampleRates();
+  if (config().timeout_seconds > 0) TimeoutIdleClients();
+  if (clients_.pause_set() && clients_.pause(now_ms_) == PauseScope::kNone) ResumePaused();
+  return engine_ && engine_->Tick(now_ms_, kTickBudgetUs);
+}
+
+void Server::ResumePaused() {
+  clients_.Unpause();
+  std::vector<uint64_t> paused;
+  for (const auto& [id, session] : clients_.all()) {
+    if (session->state == SessionState::kPaused) paused.push_back(id);
+  }
+  for (uint64_t id : paused) {
+    Session* session = clients_.Find(id);
+    if (session && session->state == SessionState::kPaused) dispatcher_.RunParked(*session);
+  }
+}
+
+void Server::SampleRates() {
+  int64_t now_us = clock_->MonotonicUs();
+  if (now_us - last_rate_sample_us_ < kRateSampleUs) return;
+  last_rate_sample_us_ = now_us;
+  stats_.commands_rate.Sample(stats_.commands_processed, now_us);
+  stats_.input_rate.Sample(stats_.net_input_bytes, now_us);
+  stats_.output_rate.Sample(stats_.net_output_bytes, now_us);
+}
+
+// A few clients a tick, round and round.
+void Server::TimeoutIdleClients() {
+  const auto& all = clients_.all();
+  auto it = all.upper_bound(idle_check_cursor_);
+  for (int i = 0; i < kIdleChecksPerTick && !all.empty(); ++i) {
+    if (it == all.end()) {
+      idle_check_cursor_ = 0;
+      return;
+    }
+    Session& session = *it->second;
+    idle_check_cursor_ = it->first;
+    ++it;
+    if (session.is_pubsub() || session.monitoring) continue;
+    if (session.state != SessionState::kRunning) continue;
+    if (now_ms_ - session.last_interaction_ms > config().timeout_seconds * 1000) {
+      LogLine(LogLevel::kVerbose, "Closing idle client " + session.identity.address);
+      session.CloseNow();
+    }
+  }
+}
+
+void Server::Forget(Session& session) {
+  watches_.UnwatchAll(session);
+  pubsub_.Forget(session);
+  if (session.state == SessionState::kDeferred) clients_.deferred_count--;
+  if (session.touched) std::erase(touched_, &session);
+  clients_.Remove(session.id());
+}
+
+uint64_t Server::PendingOutputBytes() const {
+  uint64_t total = 0;
+  for (const auto& [id, session] : clients_.all()) total += session->output.pending_bytes();
+  return total;
+}
+
+void CommandContext::Notify(uint32_t notify_class, std::string_view event, std::string_view key) {
+  server.pubsub().NotifyKeyspace(keys.database(), notify_class, event, key);
+}
+
+void CommandContext::NotifyIn(int database, uint32_t notify_class, std::string_view event,
+                              std::string_view key) {
+  server.pubsub().NotifyKeyspace(database, notify_class, event, key);
+}
+
+void CommandContext::CountChange(uint64_t n) {
+  if (server.has_engine()) server.engine().CountChange(n);
+}
+
+}  // namespace redynamo
