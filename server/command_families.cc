@@ -5,6 +5,21 @@ namespace redynamo {
 
 std::span<const std::span<const CommandRow>> AllCommandFamilies() {
   static const std::span<const CommandRow> kFamilies[] = {
+      StringCommands(),
+      StringNumberCommands(),
+      StringRangeCommands(),
+      LcsCommands(),
+      BitmapCommands(),
+      BitfieldCommands(),
+      HashCommands(),
+      HashReadCommands(),
+      SetCommands(),
+      SetAlgebraCommands(),
+      KeyCommands(),
+      ExpireCommands(),
+      ScanCommands(),
+      ObjectCommands(),
+      DatabaseCommands(),
       ConnectionCommands(),
       ClientCommands(),
       TransactionCommands(),

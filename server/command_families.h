@@ -14,10 +14,20 @@ namespace redynamo {
 
 // server/commands: data
 std::span<const CommandRow> StringCommands();
+std::span<const CommandRow> StringNumberCommands();
+std::span<const CommandRow> StringRangeCommands();
+std::span<const CommandRow> LcsCommands();
 std::span<const CommandRow> BitmapCommands();
+std::span<const CommandRow> BitfieldCommands();
 std::span<const CommandRow> HashCommands();
+std::span<const CommandRow> HashReadCommands();
 std::span<const CommandRow> SetCommands();
-std::span<const CommandRow> KeysCommands();
+std::span<const CommandRow> SetAlgebraCommands();
+std::span<const CommandRow> KeyCommands();
+std::span<const CommandRow> ExpireCommands();
+std::span<const CommandRow> ScanCommands();
+std::span<const CommandRow> ObjectCommands();
+std::span<const CommandRow> DatabaseCommands();
 
 // server/admin: connections and the server
 std::span<const CommandRow> ConnectionCommands();

@@ -145,6 +145,7 @@ class Keyspace {
  public:
   Keyspace(EngineImpl* engine, int database) : engine_(engine), database_(database) {}
   int database() const { return database_; }
+  Keyspace In(int database) const { return Keyspace(engine_, database); }
 
   // Lookups count as an access (LRU/LFU, keyspace hits and misses) unless they say Peek.
   KeyView Find(std::string_view key);

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whole databases: DBSIZE, FLUSHDB, FLUSHALL, SWAPDB; and the waits of replication, which a ring of
+// one node answers at once.
+#include <cmath>
+#include <limits>
+
+#include "base/number.h"
+#include "server/command_families.h"
+#include "server/commands/command_support.h"
+#include "server/server.h"
+
+namespace redynamo {
+namespace {
+
+Reply DbSize(CommandContext& ctx, ArgReader&) { return Reply::Integer(int64_t(ctx.keys.size())); }
+
+// ASYNC and SYNC are one to us: keys are gone at once, space comes back in the background.
+bool ReadFlushMode(ArgReader& args) {
+  if (args.done()) return true;
+  bool known = args.TryWord("ASYNC") || args.TryWord("SYNC");
+  return known && args.done();
+}
+
+void Clear(CommandContext& ctx, int database) {
+  Keyspace keys = ctx.keys.In(database);
+  ctx.CountChange(keys.size());
+  keys.Clear();
+}
+
+Reply FlushDb(CommandContext& ctx, ArgReader& args) {
+  if (!ReadFlushMode(args)) return SyntaxError();
+  Clear(ctx, ctx.keys.database());
+  return Reply::Ok();
+}
+
+Reply FlushAll(CommandContext& ctx, ArgReader& args) {
+  if (!ReadFlushMode(args)) return SyntaxError();
+  for (int i = 0; i < ctx.server.config().databases; i++) Clear(ctx, i);
+  return Reply::Ok();
+}
+
+Reply SwapDb(CommandContext& ctx, ArgReader& args) {
+  constexpr int64_t kMin = std::numeric_limits<int>::min();
+  constexpr int64_t kMax = std::numeric_limits<int>::max();
+  int64_t first = args.Int64In(kMin, kMax, "ERR invalid first DB index");
+  int64_t second = args.Int64In(kMin, kMax, "ERR invalid second DB index");
+  if (!args.ok()) return args.error();
+  int64_t databases = ctx.server.config().databases;
+  if (first < 0 || second < 0 || first >= databases || second >= databases) {
+    return Reply::Error("ERR DB index is out of range");
+  }
+  ctx.server.engine().SwapDatabases(int(first), int(second));
+  ctx.CountChange();
+  return Reply::Ok();
+}
+
+void ReadTimeout(ArgReader& args) {
+  int64_t timeout_ms = args.Int64("ERR timeout is not an integer or out of range");
+  if (args.ok() && timeout_ms < 0) args.Fail("ERR timeout is negative");
+}
+
+// No other node has a copy yet, so waiting for one would be in vain.
+Reply Wait(CommandContext& ctx, ArgReader& args) {
+  args.Int64();
+  ReadTimeout(args);
+  return args.ok() ? Reply::Integer(0) : args.error();
+}
+
+// The reply itself leaves only when the log is as durable as appendfsync asks.
+Reply WaitAof(CommandContext& ctx, ArgReader& args) {
+  int64_t local = args.Int64();
+  if (args.ok() && (local < 0 || local > 1)) {
+    args.Fail("ERR value is out of range, value must between 0 and 1");
+  }
+  args.Int64In(0, std::numeric_limits<int64_t>::max(), kNotPositive);
+  ReadTimeout(args);
+  if (!args.ok()) return args.error();
+  Reply answer = Reply::Array();
+  answer.AddInteger(1).AddInteger(0);
+  return answer;
+}
+
+using enum KeyAccess;
+
+constexpr CommandRow kRows[] = {
+    {"dbsize", 1, kReadonly | kFast | kWholeDatabase, 0, 0, 0, kNone, DbSize, "server", "1.0.0",
+     "O(1)", "Gives the number of keys of the database"},
+    {"flushall", -1, kWrite | kWholeDatabase, 0, 0, 0, kNone, FlushAll, "server", "1.0.0",
+     "O(N) where N is the number of keys of all databases", "Removes all keys of all databases"},
+    {"flushdb", -1, kWrite | kWholeDatabase, 0, 0, 0, kNone, FlushDb, "server", "1.0.0",
+     "O(N) where N is the number of keys of the database", "Removes all keys of the database"},
+    {"swapdb", 3, kWrite | kFast | kWholeDatabase, 0, 0, 0, kNone, SwapDb, "server", "4.0.0",
+     "O(N) where N is the number of clients that watch keys of either",
+     "Exchanges two databases for all clients"},
+    {"wait", 3, kNoScript, 0, 0, 0, kNone, Wait, "generic", "3.0.0", "O(1)",
+     "Waits until other nodes have this connection's writes"},
+    {"waitaof", 4, kNoScript, 0, 0, 0, kNone, WaitAof, "generic", "7.2.0", "O(1)",
+     "Waits until this connection's writes are on disk, here and on other nodes"},
+};
+
+}  // namespace
+
+std::span<const CommandRow> DatabaseCommands() { return kRows; }
+
+}  // namespace redynamo
