@@ -15,6 +15,8 @@ namespace redynamo {
 namespace {
 
 constexpr int kBackgroundThreads = 2;
+constexpr int64_t kCheckpointSliceUs = 250;
+constexpr int64_t kEvictSliceUs = 200;
 constexpr uint64_t kReserveSlackBytes = 64 << 10;
 
 }  // namespace
@@ -102,6 +104,10 @@ Status EngineImpl::ReserveWrite(uint64_t bytes) { return log_->Reserve(bytes + k
 
 Status EngineImpl::WriteTurn() {
   if (!load_queue_.empty()) FlushLoads();
+  if (options_.maxmemory_bytes > 0 && options_.policy == EvictionPolicy::kPageOut &&
+      UsedMemory() > options_.maxmemory_bytes) {
+    EvictToLimit(clock_->MonotonicUs() + kEvictSliceUs);
+  }
   return log_->WriteBatch();
 }
 
@@ -120,6 +126,7 @@ void EngineImpl::Poll() {
     work.swap(inbox_);
   }
   for (auto& item : work) item();
+  if (checkpoint_) StepCheckpoint(clock_->MonotonicUs() + kCheckpointSliceUs);
 }
 
 bool EngineImpl::Tick(int64_t now_ms, int64_t budget_us) {
@@ -260,6 +267,13 @@ Engine::~Engine() = default;
 Status Engine::Close(bool checkpoint) { return impl_->Close(checkpoint); }
 Keyspace Engine::Database(int database) { return {impl_.get(), database}; }
 bool Engine::Resident(std::span<const KeyRef> keys) { return impl_->Resident(keys); }
+void Engine::Prefetch(int database, std::span<const std::string_view> keys) {
+  impl_->Prefetch(database, keys);
+}
+void Engine::EndPrefetch() {
+  impl_->probes_.clear();
+  impl_->next_probe_ = 0;
+}
 void Engine::Load(std::span<const KeyRef> keys, std::function<void(Status)> done) {
   impl_->Load(keys, std::move(done));
 }

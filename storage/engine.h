@@ -113,6 +113,11 @@ class Engine {
   Keyspace Database(int database);
   // False when some key is on disk only: then Load it first.
   bool Resident(std::span<const KeyRef> keys);
+  // Asks the processor's cache for these keys, which the next commands will look up in this order.
+  // Their bytes must stay until EndPrefetch, which must come before they change. Worth it from two
+  // keys on: the misses of a pipeline then overlap.
+  void Prefetch(int database, std::span<const std::string_view> keys);
+  void EndPrefetch();
   // Makes keys resident (the views' bytes are copied) and pins them until `done`, called on the
   // data thread from Poll, has returned.
   void Load(std::span<const KeyRef> keys, std::function<void(Status)> done);

@@ -107,6 +107,9 @@ class EngineImpl {
   Namespace& Ns(uint16_t ns) { return *namespaces_[ns]; }
   SlotTable* Slot(uint16_t ns, uint16_t slot) { return namespaces_[ns]->slots[slot].get(); }
   SlotTable& MakeSlot(uint16_t ns, uint16_t slot);
+  void Prefetch(int database, std::span<const std::string_view> keys);
+  // The key's slot and hash, from the prefetched ones if it is among them.
+  void Locate(std::string_view key, uint16_t* slot, uint64_t* hash);
   // Fills the view's place and its live row, if any. `access`: counts as an access and a hit or miss.
   void Lookup(int database, std::string_view key, bool access, KeyView* view);
   bool Expired(const Row* row) const {
@@ -242,6 +245,14 @@ class EngineImpl {
   std::vector<std::unique_ptr<Namespace>> namespaces_;
   std::array<Partition, kPartitionCount> partitions_;
   std::array<uint64_t, kSlotCount> last_position_{};
+
+  struct Probe {
+    std::string_view key;
+    uint64_t hash;
+    uint16_t slot;
+  };
+  std::vector<Probe> probes_;  // of the keys that the running pipeline will look up, in order
+  size_t next_probe_ = 0;
 
   int64_t now_ms_ = 0;
   uint64_t depends_ = 0;

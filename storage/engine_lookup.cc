@@ -76,23 +76,53 @@ bool EngineImpl::RemoveExpired(uint16_t ns, uint16_t slot, uint64_t hash, Row* r
   return true;
 }
 
+// Each pass touches memory that the pass before has asked for: slot pointer, table, words, row.
+void EngineImpl::Prefetch(int database, std::span<const std::string_view> keys) {
+  Namespace& space = Ns(NamespaceOf(database));
+  probes_.clear();
+  next_probe_ = 0;
+  for (std::string_view key : keys) {
+    Probe probe{key, RowTable::HashOf(key, seed_, kPositionHashBits), KeySlot(key)};
+    __builtin_prefetch(&space.slots[probe.slot]);
+    probes_.push_back(probe);
+  }
+  for (const Probe& p : probes_) __builtin_prefetch(space.slots[p.slot].get());
+  for (const Probe& p : probes_) {
+    if (SlotTable* table = space.slots[p.slot].get()) table->rows.PrefetchWords(p.hash);
+  }
+  for (const Probe& p : probes_) {
+    if (SlotTable* table = space.slots[p.slot].get()) table->rows.PrefetchRow(p.hash);
+  }
+}
+
+void EngineImpl::Locate(std::string_view key, uint16_t* slot, uint64_t* hash) {
+  for (size_t i = next_probe_; i < probes_.size(); i++) {
+    const Probe& p = probes_[i];
+    if (p.key.data() != key.data() || p.key.size() != key.size()) continue;
+    next_probe_ = i;
+    *slot = p.slot;
+    *hash = p.hash;
+    return;
+  }
+  *slot = KeySlot(key);
+  *hash = RowTable::HashOf(key, seed_, kPositionHashBits);
+}
+
 void EngineImpl::Lookup(int database, std::string_view key, bool access, KeyView* view) {
-  KeyPlace place{KeySlot(key), 0};
   uint16_t ns = NamespaceOf(database);
   view->engine_ = this;
   view->ns_ = ns;
-  view->slot_ = place.slot;
-  view->hash_ = RowTable::HashOf(key, seed_, kPositionHashBits);
+  Locate(key, &view->slot_, &view->hash_);
   view->key_ = key;
   view->row_ = nullptr;
-  DependOnSlot(place.slot);
-  SlotTable* table = Slot(ns, place.slot);
+  DependOnSlot(view->slot_);
+  SlotTable* table = Slot(ns, view->slot_);
   Row* row = table ? table->rows.Find(view->hash_, key) : nullptr;
   if (row && row->live()) {
     if (!Expired(row)) {
       view->row_ = row;
     } else if (!replaying_) {
-      RemoveExpired(ns, place.slot, view->hash_, row);
+      RemoveExpired(ns, view->slot_, view->hash_, row);
     }
   }
   if (!access) return;

@@ -43,6 +43,7 @@ size_t RowMemory(const Row* row) { return malloc_usable_size(const_cast<Row*>(ro
 Row* ResizeRow(Row* row, size_t value_len, bool has_deadline) {
   bool had_deadline = row->Has(Row::kHasDeadline);
   if (had_deadline == has_deadline) {
+    if (value_len == row->value_len) return row;
     size_t needed = sizeof(Row) + row->key_offset() + row->key_len() + value_len;
     size_t usable = malloc_usable_size(row);
     if (needed > usable || needed < usable - usable / 4) {

@@ -2,6 +2,7 @@
 #include "storage/row_table.h"
 
 #include <malloc.h>
+#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include <algorithm>
@@ -48,12 +49,26 @@ Row* RowTable::Find(uint64_t hash, std::string_view key) const {
   return nullptr;
 }
 
-void RowTable::Prefetch(uint64_t hash) const {
+void RowTable::PrefetchWords(uint64_t hash) const {
   if (children_ || !words_) return;
   size_t home;
   uint16_t tag;
   Locate(hash, &home, &tag);
   __builtin_prefetch(words_ + home);
+}
+
+void RowTable::PrefetchRow(uint64_t hash) const {
+  if (children_ || !words_) return;
+  size_t home;
+  uint16_t tag;
+  Locate(hash, &home, &tag);
+  for (const Word* w = words_ + home; *w; w++) {
+    if (uint16_t(*w >> 48) != tag) continue;
+    const char* row = reinterpret_cast<const char*>(RowOf(*w));
+    __builtin_prefetch(row);
+    __builtin_prefetch(row + 64);
+    return;
+  }
 }
 
 bool RowTable::Place(uint64_t hash, Row* row) {

@@ -43,7 +43,9 @@ class RowTable {
   uint64_t HashOf(std::string_view key) const { return HashOf(key, seed_, hash_bits_); }
 
   Row* Find(uint64_t hash, std::string_view key) const;
-  void Prefetch(uint64_t hash) const;
+  // Ask the cache for what Find(hash) will read: first the words, later the row they point to.
+  void PrefetchWords(uint64_t hash) const;
+  void PrefetchRow(uint64_t hash) const;
   void Insert(uint64_t hash, Row* row);                // REQUIRES: its key is absent
   void Replace(uint64_t hash, Row* old_row, Row* row);  // the same key, moved
   void Erase(uint64_t hash, Row* row);                 // REQUIRES: present
