@@ -4,10 +4,10 @@
 //   buffer   [batch frame][record][record][record] | [batch frame][record]
 //            piece 0: into the current segment     | piece 1: into the one after
 //
-// A record's place is fixed by EndRecord: if it does not fit the segment it begins a new piece, with
-// a batch frame slid in before it. WriteBatch fills in the batch frames and writes piece by piece.
-// Every segment that is left behind begins with a batch frame, if need be one without records:
-// recovery counts on it (log_reader.cc).
+// A record's place is fixed by EndRecord: if it does not fit the segment it begins a new piece,
+// with a batch frame slid in before it. WriteBatch fills in the batch frames and writes piece by
+// piece. Every segment that is left behind begins with a batch frame, if need be one without
+// records: recovery counts on it (log_reader.cc).
 #include "storage/log.h"
 
 #include <algorithm>
@@ -63,8 +63,8 @@ struct Log::State {
   LogPosition appended = 0;
   LogPosition written = 0;
   LogPosition last_record_end = 0;
-  LogPosition noted_synced = 0;  // the highest synced_up_to on disk
-  uint64_t number = 0;           // of the last record
+  LogPosition noted_synced = 0;          // the highest synced_up_to on disk
+  uint64_t number = 0;                   // of the last record
   std::vector<LogSegmentInfo> segments;  // the last is `current`
   LogStats stats;
   bool closed = false;
@@ -108,9 +108,9 @@ Result<std::unique_ptr<Log>> Log::Open(FileSystem* fs, LogOptions options,
   status = s.source->Await(0);
   if (!status.ok()) return status;
   s.Switch(s.source->Take());
-  s.syncer = std::make_unique<LogSyncer>(s.options.sync_mode, s.options.background_threads,
-                                         s.appended, s.options.clock, s.options.on_synced,
-                                         &s.fatal);
+  s.syncer =
+      std::make_unique<LogSyncer>(s.options.sync_mode, s.options.background_threads, s.appended,
+                                  s.options.clock, s.options.on_synced, &s.fatal);
   return std::unique_ptr<Log>(new Log(std::move(state)));
 }
 
@@ -163,7 +163,8 @@ std::string* Log::BeginRecord() {
   return &s.buffer;
 }
 
-// The open record does not fit its segment. False: there is no other, which Reserve would have told.
+// The open record does not fit its segment. False: there is no other, which Reserve would have
+// told.
 bool Log::State::MoveRecordToNextSegment() {
   uint64_t need = kSegmentHeaderBytes + kBatchFrameBytes + (buffer.size() - record_begin);
   Status status = source->Await(need);

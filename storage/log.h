@@ -48,8 +48,8 @@ enum class SyncMode {
 inline constexpr uint64_t kLogBufferLimitBytes = 64ull << 20;
 
 struct LogOptions {
-  std::string directory;         // exists or its parent does
-  uint64_t directory_id = 0;     // of the data directory; segments of another are refused
+  std::string directory;      // exists or its parent does
+  uint64_t directory_id = 0;  // of the data directory; segments of another are refused
   // Records that end at or before it are not replayed: it is the last checkpoint's start, 0 without
   // one. The log must reach from here on without a hole.
   LogPosition start_position = 0;
@@ -99,7 +99,7 @@ struct LogSegmentInfo {
 struct LogStats {
   uint64_t records = 0;
   uint64_t batches = 0;
-  uint64_t written_bytes = 0;   // frames included
+  uint64_t written_bytes = 0;  // frames included
   uint64_t syncs = 0;
   uint64_t segments_made = 0;
   uint64_t sync_max_us = 0;

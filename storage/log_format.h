@@ -49,10 +49,10 @@ using LogPosition = uint64_t;
 inline constexpr uint32_t kLogFormatVersion = 1;
 inline constexpr uint64_t kSegmentHeaderBytes = 64;
 inline constexpr uint64_t kBatchFrameBytes = 24;
-inline constexpr uint64_t kRecordFrameBytes = 8;             // before the payload
-inline constexpr uint64_t kMaxRecordBytes = 1ull << 30;      // payload
+inline constexpr uint64_t kRecordFrameBytes = 8;         // before the payload
+inline constexpr uint64_t kMaxRecordBytes = 1ull << 30;  // payload
 inline constexpr uint32_t kRecordBit = 1u << 31;
-inline constexpr uint32_t kBatchWord = 0x68637462;           // "btch": above 1 GiB, bit 31 clear
+inline constexpr uint32_t kBatchWord = 0x68637462;  // "btch": above 1 GiB, bit 31 clear
 
 struct SegmentHeader {
   uint32_t format_version = kLogFormatVersion;

@@ -10,9 +10,9 @@
 //   damaged   a batch behind x says synced_up_to > x: an acknowledged record is bad. Refuse
 //
 // Worked example: batches A (64..200), B (200..300), C (300..400), synced up to 200 when C was
-// written. A power cut leaves A and C: B's place holds zeros. C says "200 synced", x = 200, so B and
-// C are torn and go. Had C said "300 synced", B would be damage. Batches are found behind x by their
-// word and their crc, whose seed contains their place, so old or foreign bytes do not count.
+// written. A power cut leaves A and C: B's place holds zeros. C says "200 synced", x = 200, so B
+// and C are torn and go. Had C said "300 synced", B would be damage. Batches are found behind x by
+// their word and their crc, whose seed contains their place: old or foreign bytes do not count.
 //
 // Numbers are known from the first batch read. That one is always intact unless there is damage: a
 // segment is released only when a record of a later one is durable and checkpointed, so the segment
@@ -333,8 +333,10 @@ Status Reader::Finish(const Beyond& beyond) {
   for (size_t i = 0; i < segments_.size(); i++) {
     SegmentFile& segment = segments_[i];
     if (i < log_.first_read) segment.end = segments_[i + 1].first;
-    if (i < keep) log_.kept.push_back({segment.first, segment.end, segment.path});
-    else log_.doomed.push_back(segment.path);
+    if (i < keep)
+      log_.kept.push_back({segment.first, segment.end, segment.path});
+    else
+      log_.doomed.push_back(segment.path);
   }
   // Without a batch of its own a segment is made anew under the same name.
   log_.next_first = keep == current_ ? segments_[current_].first : report.end;

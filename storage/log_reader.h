@@ -14,12 +14,12 @@ namespace redynamo {
 
 struct RecoveredLog {
   OpenReport report;
-  std::vector<LogSegmentInfo> kept;   // oldest first; `end` is where valid bytes end, except in the
-                                      // segments before the first one read, which were not opened
-  size_t first_read = 0;              // index into kept
-  std::vector<std::string> doomed;    // paths of segments behind the end, oldest first
-  LogPosition next_first = 0;         // where a fresh segment begins
-  uint64_t next_number = 1;           // of the next record
+  std::vector<LogSegmentInfo> kept;  // oldest first; `end` is where valid bytes end, except in the
+                                     // segments before the first one read, which were not opened
+  size_t first_read = 0;             // index into kept
+  std::vector<std::string> doomed;   // paths of segments behind the end, oldest first
+  LogPosition next_first = 0;        // where a fresh segment begins
+  uint64_t next_number = 1;          // of the next record
 };
 
 // Replays; changes nothing on disk. Statuses as for Log::Open.

@@ -24,6 +24,7 @@ Result<std::shared_ptr<LogSegment>> LogSegments::Make(LogPosition first) {
   SegmentHeader header{kLogFormatVersion, options_.directory_id, first};
   Status status = segment->file->Allocate(segment->bytes);
   if (status.ok()) status = segment->file->WriteAt(0, EncodeSegmentHeader(header));
+  // The sync of the first records would cover this, but would then pay for it.
   if (status.ok()) status = segment->file->Sync();
   if (status.ok()) status = fs_->SyncDirectory(options_.directory);
   if (status.ok()) return segment;
@@ -39,8 +40,10 @@ void LogSegments::Prepare(LogPosition first) {
   CHECK_THAT(state_ == State::kIdle);
   first_ = first;
   state_ = State::kWanted;
-  if (options_.background_thread) wake_.notify_one();
-  else Attempt(&lock);
+  if (options_.background_thread)
+    wake_.notify_one();
+  else
+    Attempt(&lock);
 }
 
 // REQUIRES: kWanted. Makes the segment without holding the lock.
@@ -65,10 +68,13 @@ void LogSegments::Attempt(std::unique_lock<std::mutex>* lock) {
 
 Status LogSegments::Await(uint64_t bytes) {
   std::unique_lock lock(mutex_);
-  if (state_ == State::kFull && options_.clock->MonotonicUs() >= retry_at_us_ && !fatal_->failed()) {
+  bool retry = state_ == State::kFull && options_.clock->MonotonicUs() >= retry_at_us_;
+  if (retry && !fatal_->failed()) {
     state_ = State::kWanted;
-    if (options_.background_thread) wake_.notify_one();
-    else Attempt(&lock);
+    if (options_.background_thread)
+      wake_.notify_one();
+    else
+      Attempt(&lock);
   }
   done_.wait(lock, [this] { return state_ != State::kWanted || stop_; });
   if (fatal_->failed()) return fatal_->status();

@@ -85,7 +85,7 @@ class LogSegments {
   State state_ = State::kIdle;
   LogPosition first_ = 0;
   std::shared_ptr<LogSegment> next_;
-  Status full_;                 // why, in kFull
+  Status full_;  // why, in kFull
   int64_t retry_at_us_ = 0;
   uint64_t made_ = 0;
   std::vector<std::string> removals_;

@@ -90,8 +90,10 @@ void LogSyncer::SyncOnce(std::unique_lock<std::mutex>* lock) {
 void LogSyncer::Run() {
   std::unique_lock lock(mutex_);
   while (!stop_ && !fatal_->failed()) {
-    if (Due()) SyncOnce(&lock);
-    else Wait(&lock);
+    if (Due())
+      SyncOnce(&lock);
+    else
+      Wait(&lock);
   }
   done_.notify_all();  // after another thread's fatal error, nobody may wait for this one
 }

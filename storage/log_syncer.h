@@ -62,8 +62,8 @@ class LogSyncer {
   bool waiting_ = false;  // the thread sleeps: a batch must wake it
   LogPosition written_;
   int64_t last_sync_us_;
-  // Segments with bytes to sync, oldest first. Two vectors that are swapped, so that the data thread
-  // does not allocate.
+  // Segments with bytes to sync, oldest first. Two vectors that are swapped, so that the data
+  // thread does not allocate.
   std::vector<std::shared_ptr<LogSegment>> dirty_, syncing_;
   uint64_t syncs_ = 0, sync_max_us_ = 0;
   std::array<uint64_t, 32> sync_us_log2_{};

@@ -28,8 +28,7 @@ std::string MakeSegment(ByteReader* in, LogPosition first, uint64_t* number) {
       uint64_t first_number = op & 64 ? in->Fixed64() : *number;
       uint64_t synced = op & 128 ? in->Fixed64() : in->Fixed16();
       out.resize(out.size() + kBatchFrameBytes);
-      EncodeBatchFrame({first_number, synced}, salt, position,
-                       &out[out.size() - kBatchFrameBytes]);
+      EncodeBatchFrame({first_number, synced}, salt, position, &out[out.size() - kBatchFrameBytes]);
       if (op & 32) *number = first_number;
     } else if (op % 4 == 2) {
       uint64_t size = std::min<uint64_t>(in->Byte(), in->rest().size());

@@ -93,13 +93,17 @@ TEST_CASE("log damage: a bad record before a synced position is refused with fil
     LogFixture t;
     std::vector<LogPosition> ends = FiveSynced(&t);
     t.fs.FlipBit(kFirstSegment, (ends[victim] - 1) * 8);
-    uint64_t begin = ends[victim] - kRecordFrameBytes - std::string("one two threefour").substr(
-        victim * 4, victim == 2 ? 5 : victim == 3 ? 4 : 3).size();
+    uint64_t begin = ends[victim] - kRecordFrameBytes -
+                     std::string("one two threefour")
+                         .substr(victim * 4, victim == 2   ? 5
+                                             : victim == 3 ? 4
+                                                           : 3)
+                         .size();
     Status status = t.Open();
     CHECK(status.code() == StatusCode::kCorruption);
     CAPTURE(status.message());
-    CHECK(Contains(status.message(), std::string(kFirstSegment) + " at byte " +
-                                         std::to_string(begin) + " "));
+    CHECK(Contains(status.message(),
+                   std::string(kFirstSegment) + " at byte " + std::to_string(begin) + " "));
     CHECK(Contains(status.message(), "record " + std::to_string(victim + 1)));
     CHECK(!t.log);
   }
@@ -223,6 +227,31 @@ TEST_CASE("log damage: salvage skips the bad record and counts it") {
     t.MustOpen();
     CHECK(t.Payloads() == expected);
   }
+}
+
+TEST_CASE("log damage: salvage loses one record of a batch, not the batch") {
+  LogFixture t;
+  t.MustOpen();
+  t.Append("one");
+  LogPosition second = t.Append("two");
+  t.Append("three");
+  REQUIRE(t.log->WriteBatch().ok());
+  REQUIRE(t.log->Close().ok());
+  t.fs.FlipBit(kFirstSegment, (second - 1) * 8);
+  t.options.salvage = true;
+  t.MustOpen();
+  CHECK(t.Payloads() == std::vector<std::string>{"one", "three"});
+  CHECK(t.log->report().lost_records == 1);
+}
+
+TEST_CASE("log damage: salvage counts what the very first batch held") {
+  LogFixture t;
+  FiveSynced(&t);
+  t.fs.FlipBit(kFirstSegment, (kSegmentHeaderBytes + 9) * 8);
+  t.options.salvage = true;
+  t.MustOpen();
+  CHECK(t.replayed.size() == 4);
+  CHECK(t.log->report().lost_records == 1);
 }
 
 TEST_CASE("log damage: salvage opens any log with any run of bytes destroyed") {

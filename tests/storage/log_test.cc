@@ -77,13 +77,37 @@ TEST_CASE("log: a record larger than a segment is kept whole in a larger one") {
   LogFixture t;
   t.MustOpen();
   std::string huge(100'000, 'h');
-  t.MustPut(huge);            // the first record: the segment before it stays without records
+  t.MustPut(huge);  // the first record: the segment before it stays without records
   t.MustPut("small");
   t.MustPut(huge + huge);
   t.MustPut("last");
   t.Kill();
   t.MustOpen();
   CHECK(t.Payloads() == std::vector<std::string>{huge, "small", huge + huge, "last"});
+}
+
+TEST_CASE("log: a large record may be the first of a run") {
+  LogFixture t;
+  std::string huge(50'000, 'h');
+  for (int round = 1; round <= 3; round++) {
+    t.MustOpen();
+    CHECK(t.replayed.size() == size_t(2 * (round - 1)));
+    t.MustPut(huge);
+    t.MustPut("small");
+    REQUIRE(t.log->SyncNow().ok());
+    t.Crash();
+  }
+}
+
+TEST_CASE("log: a reopened log gives back the unused space of its last segment") {
+  LogFixture t;
+  t.MustOpen();
+  LogPosition end = t.MustPut("one");
+  CHECK(t.fs.FileSize("data/log-00000000000000000000.rdlog").value() == 4096);
+  t.Kill();
+  t.MustOpen();
+  CHECK(t.fs.FileSize("data/log-00000000000000000000.rdlog").value() == end);
+  CHECK(t.log->segments().back().first == end);
 }
 
 TEST_CASE("log: several records under one reservation find room") {

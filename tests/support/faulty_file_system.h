@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A disk in memory with bad luck on demand:
-//   - Crash() brings back what was synced: a file's bytes as of its last Sync, a name as of the last
-//     SyncDirectory. What was not synced is lost, or survives in random parts (CrashKeeps).
+//   - Crash() brings back what was synced: a file's bytes as of its last Sync, a name as of the
+//     last SyncDirectory. What was not synced is lost, or survives in random parts (CrashKeeps).
 //   - FailCall(n, errno) fails the n-th call from now; FailFrom fails every one from then on.
 //   - SetCapacity() makes the disk full.
 //   - FlipBit() damages a file.
@@ -161,8 +161,10 @@ class FaultyFileSystem : public FileSystem {
     std::vector<Change> others;
     for (const Change& change : changes_) {
       const std::string& path = change.path.empty() ? change.old_path : change.path;
-      if (DirectoryOf(path) == directory) Apply(change, &durable_names_);
-      else others.push_back(change);
+      if (DirectoryOf(path) == directory)
+        Apply(change, &durable_names_);
+      else
+        others.push_back(change);
     }
     changes_ = std::move(others);
     return Status::Ok();
