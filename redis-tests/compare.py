@@ -149,7 +149,8 @@ def is_info(_command, theirs, ours):
 def info_fields(payload):
     """{section: {field: value}} of an INFO text; section names in lower case."""
     sections, current = {}, {}
-    for line in payload.decode(errors="replace").split("\r\n"):
+    text = payload.decode(errors="replace").removeprefix("txt:")
+    for line in text.split("\r\n"):
         if line.startswith("# "):
             current = sections.setdefault(line[2:].lower(), {})
         elif ":" in line:
@@ -176,7 +177,7 @@ def is_client_list(_command, theirs, ours):
 
 
 def client_lines(payload):
-    lines = payload.decode(errors="replace").split("\n")
+    lines = payload.decode(errors="replace").removeprefix("txt:").split("\n")
     return [dict(word.partition("=")[::2] for word in line.split(" ")) for line in lines if line]
 
 

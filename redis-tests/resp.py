@@ -180,7 +180,7 @@ class Connection:
             pass
 
     def send(self, *args):
-        self.send_raw(encode(args))
+        self.send_raw(encode([to_bytes(arg) for arg in args]))
 
     def read(self, timeout_seconds=None):
         """The next reply, EOF, or TIMEOUT."""
@@ -252,7 +252,7 @@ class Connection:
 
     def call(self, *args):
         """Sends one command of str, int or bytes arguments and returns its reply."""
-        self.send(*[to_bytes(arg) for arg in args])
+        self.send(*args)
         return self.read()
 
 

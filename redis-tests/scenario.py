@@ -23,6 +23,7 @@ class Step:
         self.rule = None                # name of a comparer, when the line asks for one
         self.error_expected = False     # the line began with "!"
         self.count = 0                  # how many replies to read; 0: as many as usual
+        self.awaited = False            # `send`: a later step reads the reply
         self.expected = None            # `until` and `ours`: the reply in resp.show's notation
         self.name = None                # `let` and `for`: the variable
         self.range = (0, 0)             # `for`: first and last value
@@ -38,7 +39,7 @@ class Case:
         self.steps = []
 
 
-_PREFIX = re.compile(r"(?P<name>c\d|ours)(?P<mode>>>|>|<)(?P<count>\d*)(?:\s+|$)")
+_PREFIX = re.compile(r"(?P<name>c\d|ours)(?P<mode>>>-|>>|>|<)(?P<count>\d*)(?:\s+|$)")
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "a": "\a", "b": "\b", "\\": "\\", '"': '"',
             "$": "$"}
 
@@ -72,7 +73,7 @@ def _directive(case, line, number):
     if words[0] == "resp":
         case.protocols = tuple(int(word) for word in words[1:])
     elif words[0] == "server":
-        case.options += [word.strip('"') for word in words[1:]]
+        case.options += [word for word, _ in split_words(line[len("@server"):])]
     elif words[0] == "config":
         case.steps.append(Step("config", number, split_words(line[len("@config"):])))
     elif words[0] == "close":
@@ -108,7 +109,8 @@ def parse_step(line, number):
             step.connection = match["name"]
             step.count = int(match["count"] or 0)
             if match["mode"] != ">":
-                step.kind = "send" if match["mode"] == ">>" else "read"
+                step.kind = "read" if match["mode"] == "<" else "send"
+                step.awaited = match["mode"] == ">>"
     if step.kind == "read":
         step.count = int(line or 1)
         return step

@@ -42,12 +42,14 @@ def free_port(first, last):
 class Server:
     """A running server process, or a port that somebody else serves (binary None)."""
 
-    def __init__(self, name, port, binary=None, options=(), directory=None):
+    def __init__(self, name, port, binary=None, options=(), directory=None,
+                 config_file=None):
         self.name = name
         self.port = port
         self.binary = binary
         self.options = list(options)
         self.directory = directory
+        self.config_file = config_file      # in place of all other options
         self.process = None
         self.log_path = None
 
@@ -61,6 +63,8 @@ class Server:
         self.log_path = os.path.join(self.directory, "server.out")
         command = [self.binary, "--port", str(self.port), "--dir", self.directory,
                    *COMMON_OPTIONS, *self.options]
+        if self.config_file:
+            command = [self.binary, self.config_file]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log,
                                             stdin=subprocess.DEVNULL)
