@@ -9,6 +9,7 @@
 // later sync makes durable, as Linux does. Any thread.
 #pragma once
 
+#include <algorithm>
 #include <cerrno>
 #include <map>
 #include <memory>
