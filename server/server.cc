@@ -10,8 +10,6 @@ namespace redynamo {
 namespace {
 
 constexpr int64_t kRateSampleUs = 100'000;
-// A tick's share for the engine: at hz 10 at most a quarter of the time.
-constexpr int64_t kTickBudgetUs = 2'000;
 constexpr uint64_t kClockRefreshNs = 500'000;
 // Idle clients are looked for among this many a tick.
 constexpr int kIdleChecksPerTick = 200;
@@ -54,6 +52,15 @@ Server::Server(Settings* settings, const Clock* clock, uint64_t random_seed)
                       thresholds);
   dispatcher_.SetSlowThresholds(config().slowlog_log_slower_than_us,
                                 config().latency_monitor_threshold_ms);
+  settings_->OnChange(
+      {"appendfsync", "maxmemory", "maxmemory-policy", "maxmemory-samples", "checkpoint-log-bytes",
+       "checkpoint-interval", "scrub-interval", "warm-up", "hash-max-listpack-entries",
+       "hash-max-listpack-value", "set-max-listpack-entries", "set-max-listpack-value",
+       "set-max-intset-entries", "lfu-log-factor", "lfu-decay-time"},
+      [this](const Config&) {
+        if (engine_) engine_->Reconfigure(MakeEngineOptions());
+        return Status::Ok();
+      });
 }
 
 Server::~Server() = default;
@@ -168,12 +175,12 @@ void Server::PollEngine() {
   if (engine_) engine_->Poll();
 }
 
-bool Server::Tick() {
+bool Server::Tick(int64_t engine_budget_us) {
   RefreshClock();
   SampleRates();
   if (config().timeout_seconds > 0) TimeoutIdleClients();
   if (clients_.pause_set() && clients_.pause(now_ms_) == PauseScope::kNone) ResumePaused();
-  return engine_ && engine_->Tick(now_ms_, kTickBudgetUs);
+  return engine_ && engine_->Tick(now_ms_, engine_budget_us);
 }
 
 void Server::ResumePaused() {

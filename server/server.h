@@ -137,8 +137,10 @@ class Server {
   Status EndTurn();
   // Poll of the engine: after its `wake`.
   void PollEngine();
-  // Every 1000/hz ms. True when there is more to do at once.
-  bool Tick();
+  // Every 1000/hz ms; with a smaller budget while it says that there is more to do at once.
+  static constexpr int64_t kTickBudgetUs = 1'000;
+  static constexpr int64_t kIdleTickBudgetUs = 250;
+  bool Tick(int64_t engine_budget_us);
   // Clients' replies may leave up to here.
   uint64_t ReleasablePosition() const { return engine_ ? engine_->ReplyPosition() : 0; }
   // The session's client is gone.

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/uv_address.h"
+
+#include <netdb.h>
+
+#include <cstring>
+
+namespace redynamo {
+
+std::string AddressText(const sockaddr_storage& address) {
+  char host[INET6_ADDRSTRLEN] = "?";
+  if (address.ss_family == AF_INET6) {
+    auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
+    uv_ip6_name(&v6, host, sizeof host);
+    return "[" + std::string(host) + "]:" + std::to_string(ntohs(v6.sin6_port));
+  }
+  auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
+  uv_ip4_name(&v4, host, sizeof host);
+  return std::string(host) + ":" + std::to_string(ntohs(v4.sin_port));
+}
+
+bool IsLoopback(const sockaddr_storage& address) {
+  if (address.ss_family == AF_INET) {
+    auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
+    return ntohl(v4.sin_addr.s_addr) >> 24 == 127;
+  }
+  if (address.ss_family != AF_INET6) return false;
+  auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
+  if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr)) return v6.sin6_addr.s6_addr[12] == 127;
+  return IN6_IS_ADDR_LOOPBACK(&v6.sin6_addr);
+}
+
+void DescribeTcpPeer(const uv_tcp_t* handle, SessionIdentity* who) {
+  sockaddr_storage address{};
+  int size = sizeof address;
+  if (uv_tcp_getpeername(handle, reinterpret_cast<sockaddr*>(&address), &size) == 0) {
+    who->address = AddressText(address);
+    who->loopback = IsLoopback(address);
+  }
+  size = sizeof address;
+  if (uv_tcp_getsockname(handle, reinterpret_cast<sockaddr*>(&address), &size) == 0) {
+    who->local_address = AddressText(address);
+  }
+}
+
+Result<BindAddress> ResolveBindAddress(const std::string& word, int port) {
+  BindAddress bound;
+  std::string host = word;
+  if (!host.empty() && host[0] == '-') {
+    bound.optional = true;
+    host.erase(0, 1);
+  }
+  auto* v4 = reinterpret_cast<sockaddr_in*>(&bound.address);
+  auto* v6 = reinterpret_cast<sockaddr_in6*>(&bound.address);
+  if (host == "*") host = "0.0.0.0";
+  if (host == "::*") host = "::";
+  if (uv_ip4_addr(host.c_str(), port, v4) == 0) return bound;
+  if (uv_ip6_addr(host.c_str(), port, v6) == 0) return bound;
+  addrinfo hints{}, *found = nullptr;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE;
+  int error = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
+  if (error != 0) return InvalidArgument(gai_strerror(error));
+  std::memcpy(&bound.address, found->ai_addr, found->ai_addrlen);
+  freeaddrinfo(found);
+  return bound;
+}
+
+}  // namespace redynamo

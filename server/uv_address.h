@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// Socket addresses as text, and text as socket addresses.
+#pragma once
+
+#include <netinet/in.h>
+#include <uv.h>
+
+#include <string>
+
+#include "base/status.h"
+#include "server/session.h"
+
+namespace redynamo {
+
+// "127.0.0.1:6379", "[::1]:6379".
+std::string AddressText(const sockaddr_storage& address);
+bool IsLoopback(const sockaddr_storage& address);
+// Both addresses of a connected socket, and whether it came over the loopback interface.
+void DescribeTcpPeer(const uv_tcp_t* handle, SessionIdentity* who);
+
+// One word of `bind`: a numeric address, a host name, "*" or "::*". May wait for a name server:
+// only at start and in CONFIG SET.
+struct BindAddress {
+  sockaddr_storage address{};
+  bool optional = false;  // a leading '-': it may be missing on this machine
+};
+Result<BindAddress> ResolveBindAddress(const std::string& word, int port);
+
+}  // namespace redynamo

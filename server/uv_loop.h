@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// The event loop: turns sockets, timers and other threads' calls into calls of Server, and keeps
+// the order of a turn.
+//
+//   timers → idle (what had more to do) → prepare: EndTurn → poll: reads, accepts, wake-ups
+//          → check: EndTurn → closed handles
+//
+// EndTurn writes the log's batch once, then each client's released replies once. It runs in front
+// of poll as well, because timers and idle work would otherwise wait for poll to return.
+//
+// Data thread only, except that the engine's hooks and signals call uv_async_send.
+#pragma once
+
+#include <uv.h>
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "server/server.h"
+#include "server/uv_connection.h"
+#include "server/uv_listener.h"
+
+namespace redynamo {
+
+class UvLoop : public LoopControl {
+ public:
+  UvLoop(Server& server, Settings& settings);
+  ~UvLoop() override;
+
+  // Opens the sockets of the settings. An error names the address.
+  Status Listen();
+  // Opens the engine on a thread of its own while clients are already answered -LOADING, then
+  // serves until the stop. Gives the exit code of the process: 0 after an orderly stop, 1 when the
+  // engine refused to open (the reason has been logged). The log failing ends the process with 74.
+  // `on_ready` runs when the engine is open.
+  int Run(std::function<void()> on_ready);
+
+  // LoopControl
+  void RequestShutdown(const ShutdownRequest& request) override;
+  std::vector<std::string> ListenAddresses() const override;
+
+  // --- for connections ---
+  uv_loop_t* uv() { return &loop_; }
+  Server& server() { return server_; }
+  void FlushLater(UvConnection* connection) {
+    turn_has_work_ = true;
+    if (connection->flush_listed) return;
+    connection->flush_listed = true;
+    to_flush_.push_back(connection);
+  }
+  void RunLater(UvConnection* connection);
+  void Forget(UvConnection* connection);
+  std::unique_ptr<RequestBatch> TakeBatch();
+  void GiveBatch(std::unique_ptr<RequestBatch> batch);
+  // The log's buffer is full: no client is executed until it has been written.
+  bool InputStopped() const;
+
+ private:
+  static void OnSignal(int signal);
+  void StartHandles();
+  void OnTimer();
+  void OnIdle();
+  void OnAsync();
+  void EndTurn();
+  void FlushConnections();
+  void UpdateIdle();
+  void OpenEngine();
+  void EngineOpened();
+  void Stop();
+  void CloseEngine();
+  Status ListenTcp(std::vector<UvListener*>* opened);
+  Status RebindTcp();
+  void RegisterHooks();
+  [[noreturn]] void FailLog(const Status& status);
+
+  Server& server_;
+  Settings& settings_;
+  uv_loop_t loop_;
+  uv_timer_t timer_;
+  uv_prepare_t prepare_;
+  uv_check_t check_;
+  uv_idle_t idle_;
+  uv_async_t async_;
+  std::vector<UvListener*> listeners_;
+  std::vector<UvConnection*> to_flush_, to_run_, scratch_;
+  std::vector<std::unique_ptr<RequestBatch>> batches_;
+  bool turn_has_work_ = false;
+  bool tick_has_more_ = false;
+  bool idle_active_ = false;
+
+  std::thread opener_;
+  std::atomic<bool> opened_{false};
+  std::optional<Result<std::unique_ptr<Engine>>> open_result_;
+  std::function<void()> on_ready_;
+  std::atomic<uint32_t> progress_permille_{0};
+  std::atomic<uint64_t> progress_records_{0};
+
+  std::optional<ShutdownRequest> shutdown_;
+  bool stopped_ = false;
+  int exit_code_ = 0;
+};
+
+}  // namespace redynamo
