@@ -2,14 +2,15 @@
 #include "storage/background.h"
 
 #include <pthread.h>
-#include <sched.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <utility>
 
 namespace redynamo {
 
-Background::Background(int threads, bool idle) {
-  for (int i = 0; i < threads; i++) threads_.emplace_back([this, idle] { Run(idle); });
+Background::Background(int threads, int nice) {
+  for (int i = 0; i < threads; i++) threads_.emplace_back([this, nice] { Run(nice); });
 }
 
 void Background::Post(std::function<void()> task) {
@@ -30,9 +31,8 @@ void Background::Stop() {
   threads_.clear();
 }
 
-void Background::Run(bool idle) {
-  sched_param param{};
-  if (idle) pthread_setschedparam(pthread_self(), SCHED_IDLE, &param);
+void Background::Run(int nice) {
+  setpriority(PRIO_PROCESS, id_t(gettid()), nice);
   pthread_setname_np(pthread_self(), "background");
   for (;;) {
     std::unique_lock lock(mutex_);

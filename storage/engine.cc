@@ -15,6 +15,8 @@ namespace redynamo {
 namespace {
 
 constexpr int kBackgroundThreads = 2;
+constexpr int kLoadNice = 0;         // clients wait for cold reads
+constexpr int kCheckpointNice = 10;  // about a tenth of a busy core
 constexpr int64_t kCheckpointSliceUs = 250;
 constexpr int64_t kEvictSliceUs = 200;
 constexpr uint64_t kReserveSlackBytes = 64 << 10;
@@ -62,8 +64,8 @@ Status EngineImpl::Open() {
       RocksRowStore::Open(options_.dir + "/rows", store_options);
   if (!store.ok()) return store.status();
   store_ = std::move(*store);
-  background_ = std::make_unique<Background>(kBackgroundThreads, false);
-  checkpoint_pool_ = std::make_unique<Background>(1, true);
+  background_ = std::make_unique<Background>(kBackgroundThreads, kLoadNice);
+  checkpoint_pool_ = std::make_unique<Background>(1, kCheckpointNice);
   return Recover();
 }
 
@@ -204,8 +206,10 @@ std::string EngineImpl::Digest() {
   DigestSum sum;
   uint64_t keys = 0;
   for (size_t db = 0; db < database_ns_.size(); db++) {
-    for (auto& table : Ns(database_ns_[db]).slots) {
+    for (size_t slot = 0; slot < kSlotCount; slot++) {
+      auto& table = Ns(database_ns_[db]).slots[slot];
       if (!table) continue;
+      if (table->cold() > 0) LoadSlotNow(database_ns_[db], uint16_t(slot), 0);
       table->rows.ForEach([&](Row* row) {
         if (!row->live()) return;
         keys++;
