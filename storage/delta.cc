@@ -11,6 +11,11 @@ Dot ReadDot(ByteReader* in, bool* ok) {
   return MakeDot(uint16_t(actor), n & ((1ull << kDotCounterBits) - 1));
 }
 
+bool IsRowKind(uint8_t kind) {
+  return (kind >= uint8_t(RowKind::kBase) && kind <= uint8_t(RowKind::kImplicitField)) &&
+         kind != uint8_t(RowKind::kFragment);
+}
+
 // The part between key and removed dots. False on malformed bytes.
 bool ReadElement(ByteReader* in, Effect* effect) {
   bool ok = true;
@@ -35,7 +40,11 @@ bool ReadElement(ByteReader* in, Effect* effect) {
       uint8_t scope = in->Byte();
       if (scope > uint8_t(ClearScope::kPartition)) return false;
       effect->scope = ClearScope(scope);
-      if (effect->scope == ClearScope::kKeyKind) effect->cleared_kind = RowKind(in->Byte());
+      if (effect->scope == ClearScope::kKeyKind) {
+        uint8_t kind = in->Byte();
+        if (!IsRowKind(kind)) return false;
+        effect->cleared_kind = RowKind(kind);
+      }
       return PartitionClock::Decode(in, &effect->context);
     }
     case RowKind::kFragment:
@@ -69,7 +78,10 @@ bool ReadEffect(ByteReader* in, uint8_t tag, std::string_view previous_key, Effe
   bool ok = true;
   if (tag & kTagRemoved) {
     uint64_t count = in->Varint();
-    for (uint64_t i = 0; i < count && in->ok(); i++) effect->removed.push_back(ReadDot(in, &ok));
+    for (uint64_t i = 0; i < count && in->ok(); i++) {
+      effect->removed.push_back(ReadDot(in, &ok));
+      if (DotCounter(effect->removed.back()) == 0) return false;
+    }
   }
   effect->has_value = tag & kTagValue;
   if (effect->has_value) ReadValue(in, effect);
@@ -115,7 +127,7 @@ Status ReadEvents(std::string_view record, uint64_t* hlc,
       continue;
     }
     Effect effect;
-    if (event.dot == 0 || !ReadEffect(&in, tag, previous_key, &effect)) {
+    if (DotCounter(event.dot) == 0 || !ReadEffect(&in, tag, previous_key, &effect)) {
       return Corruption("bad effect in an events record");
     }
     previous_key = effect.key;
