@@ -36,20 +36,19 @@ bool Authenticated(const AdmissionCall& call, Reply* refusal) {
 }
 
 bool AllowedInMulti(const AdmissionCall& call, Reply* refusal) {
-  if (!call.session.transaction.open || !call.command.has(kNoMulti)) return true;
+  if (!call.session.transaction.open) return true;
   *refusal = Reply::Error("ERR Command not allowed inside a transaction");
   return false;
 }
 
 bool Memory(const AdmissionCall& call, Reply* refusal) {
-  if (!(call.flags & kDenyOom) || !call.server.has_engine()) return true;
-  if (!call.server.engine().OutOfMemory()) return true;
+  if (!call.server.has_engine() || !call.server.engine().OutOfMemory()) return true;
   *refusal = Reply::Error("OOM command not allowed when used memory > 'maxmemory'.");
   return false;
 }
 
 bool LogSpace(const AdmissionCall& call, Reply* refusal) {
-  if (!(call.flags & kWrite) || !call.server.has_engine()) return true;
+  if (!call.server.has_engine()) return true;
   uint64_t bytes = call.session.transaction.queued_bytes;
   for (std::string_view arg : call.argv) bytes += arg.size() + kLogBytesPerArg;
   Status room = call.server.engine().ReserveWrite(bytes);
@@ -82,14 +81,14 @@ bool Loaded(const AdmissionCall& call, Reply* refusal) {
 }
 
 constexpr AdmissionCheck kChecks[] = {
-    {"arity", Arity},
-    {"debug permission", DebugPermission},
-    {"authentication", Authenticated},
-    {"transaction", AllowedInMulti},
-    {"memory", Memory},
-    {"log space", LogSpace},
-    {"subscriber mode", PubSubMode},
-    {"loading", Loaded},
+    {"arity", 0, Arity},
+    {"debug permission", 0, DebugPermission},
+    {"authentication", 0, Authenticated},
+    {"transaction", kNoMulti, AllowedInMulti},
+    {"memory", kDenyOom, Memory},
+    {"log space", kWrite, LogSpace},
+    {"subscriber mode", 0, PubSubMode},
+    {"loading", 0, Loaded},
 };
 
 }  // namespace

@@ -23,6 +23,7 @@ struct AdmissionCall {
 
 struct AdmissionCheck {
   std::string_view name;
+  uint32_t only_for;  // asked if the call has one of these flags; 0: always
   // Fills `refusal` when the answer is no.
   bool (*admits)(const AdmissionCall& call, Reply* refusal);
 };

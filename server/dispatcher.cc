@@ -12,6 +12,9 @@
 namespace redynamo {
 namespace {
 
+// More would push the first ones out of the cache again.
+constexpr size_t kPrefetchKeysMax = 128;
+
 uint32_t EffectiveFlags(const Session& session, const Command& command) {
   return command.is_exec ? command.row->flags | session.transaction.queued_flags
                          : command.row->flags;
@@ -70,8 +73,9 @@ const Command* Dispatcher::Find(Session& session, std::span<const std::string_vi
 ExecuteResult Dispatcher::Admit(Session& session, const Command& command,
                                 std::span<const std::string_view> argv) {
   AdmissionCall call{server_, session, command, argv, EffectiveFlags(session, command)};
+  Reply refusal;
   for (const AdmissionCheck& check : AdmissionChecks()) {
-    Reply refusal;
+    if (check.only_for && !(call.flags & check.only_for)) continue;
     if (!check.admits(call, &refusal)) return Refuse(session, &command, refusal);
   }
   if (__builtin_expect(server_.clients().pause_set(), 0) && server_.HoldsBack(call.flags)) {
@@ -151,6 +155,37 @@ void Dispatcher::CollectKeys(const Session& session, const Command& command,
   }
 }
 
+void Dispatcher::Prefetch(Session& session, std::span<const Request> requests) {
+  if (requests.size() < 2 || session.transaction.open || !server_.has_engine()) return;
+  prefetch_keys_.clear();
+  std::string_view last_name;
+  const CommandRow* row = nullptr;
+  for (const Request& request : requests) {
+    std::span<const std::string_view> argv = request.args;
+    if (argv[0] != last_name) {
+      last_name = argv[0];
+      const Command* command = server_.commands().Find(last_name);
+      row = command ? command->row : nullptr;
+    }
+    if (!row || row->first_key <= 0 || !CommandTable::ArityFits(*row, argv.size())) continue;
+    int last = row->last_key >= 0 ? row->last_key : int(argv.size()) + row->last_key;
+    last = std::min(last, int(argv.size()) - 1);
+    for (int i = row->first_key; i <= last && prefetch_keys_.size() < kPrefetchKeysMax;
+         i += row->key_step) {
+      prefetch_keys_.push_back(argv[i]);
+    }
+  }
+  if (prefetch_keys_.size() < 2) return;
+  server_.engine().Prefetch(session.database, prefetch_keys_);
+  prefetched_ = true;
+}
+
+void Dispatcher::EndPrefetch() {
+  if (!prefetched_) return;
+  prefetched_ = false;
+  if (server_.has_engine()) server_.engine().EndPrefetch();
+}
+
 bool Dispatcher::MakeResident(Session& session, const Command& command,
                               std::span<const std::string_view> argv) {
   CollectKeys(session, command, argv);
@@ -227,7 +262,7 @@ void Dispatcher::Run(Session& session, const Command& command,
   session.last_command = &command;
   CommandContext context{server_.KeyspaceOf(session.database),
                          command_ms_,
-                         server_.random(),
+                         server_.randomness(),
                          server_,
                          session,
                          command.row,

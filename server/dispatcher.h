@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "protocol/request.h"
 #include "server/command_table.h"
 #include "server/session.h"
 #include "storage/engine.h"
@@ -34,6 +35,10 @@ class Dispatcher {
 
   // Runs one request. REQUIRES: the session is kRunning; argv is not empty.
   ExecuteResult Execute(Session& session, std::span<const std::string_view> argv);
+  // The keys of the requests that Execute will get next, in this order, are asked for from the
+  // processor's cache. Their bytes must stay until EndPrefetch.
+  void Prefetch(Session& session, std::span<const Request> requests);
+  void EndPrefetch();
   // Tries the parked request again (the pause is over, its keys are there), then resumes the
   // pipeline.
   void RunParked(Session& session);
@@ -75,6 +80,8 @@ class Dispatcher {
   int64_t latency_ms_ = 0;
   std::vector<KeyRef> keys_;              // of the command in hand; reused
   std::vector<int> key_indexes_;          // reused
+  std::vector<std::string_view> prefetch_keys_;  // reused
+  bool prefetched_ = false;
 };
 
 }  // namespace redynamo

@@ -68,7 +68,7 @@ class Server {
   Settings& settings() { return *settings_; }
   const Config& config() const { return settings_->config(); }
   const Clock& clock() const { return *clock_; }
-  Random& random() { return random_; }
+  Random& randomness() { return random_; }
   CommandTable& commands() { return commands_; }
   Dispatcher& dispatcher() { return dispatcher_; }
   ClientRegistry& clients() { return clients_; }

@@ -149,7 +149,7 @@ class Session {
   uint8_t cached_name_size = 0;
 
   // --- the transport's ---
-  int64_t soft_limit_since_ms = 0;  // output over the soft limit without a break since; 0: it is not
+  int64_t soft_limit_since_ms = 0;  // output over the soft limit since then; 0: it is not
 
   Server& server() { return server_; }
   Transport& transport() { return transport_; }

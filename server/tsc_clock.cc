@@ -11,11 +11,7 @@ namespace {
 constexpr uint64_t kOneQ32 = uint64_t(1) << 32;
 constexpr uint64_t kCalibrationNs = 5'000'000;
 
-uint64_t MonotonicNs() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return uint64_t(now.tv_sec) * 1'000'000'000 + uint64_t(now.tv_nsec);
-}
+uint64_t MonotonicNs() { return uint64_t(SystemClock().MonotonicUs()) * 1000; }
 
 bool HasInvariantTsc() {
 #if defined(__x86_64__)

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // A clock that is cheap enough to be read twice a command: the processor's time stamp counter,
-// calibrated at start against CLOCK_MONOTONIC. Where the counter is not invariant, or the
-// processor has none, CLOCK_MONOTONIC itself is read.
+// calibrated at start against the monotonic clock. Where the counter is not invariant, or the
+// processor has none, that clock itself is read.
 #pragma once
 
 #include <cstdint>
-#include <ctime>
 
 #if defined(__x86_64__)
 #include <x86intrin.h>
 #endif
+
+#include "base/clock.h"
 
 namespace redynamo {
 
@@ -23,9 +24,7 @@ class TscClock {
 #if defined(__x86_64__)
     if (__builtin_expect(use_tsc_, 1)) return __rdtsc();
 #endif
-    timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return uint64_t(now.tv_sec) * 1'000'000'000 + uint64_t(now.tv_nsec);
+    return uint64_t(SystemClock().MonotonicUs()) * 1000;
   }
   static uint64_t ToNanoseconds(uint64_t ticks) {
     return uint64_t((unsigned __int128)(ticks) * nanoseconds_q32_ >> 32);

@@ -176,13 +176,15 @@ void UvConnection::ReleaseInput() {
 
 void UvConnection::ExecuteBatch(int* budget) {
   Dispatcher& dispatcher = loop_.server().dispatcher();
+  dispatcher.Prefetch(*session_, batch_->rest());
   while (!batch_->empty() && *budget > 0) {
     --*budget;
     if (dispatcher.Execute(*session_, batch_->requests[batch_->next++].args) !=
         ExecuteResult::kDone) {
-      return;
+      break;
     }
   }
+  dispatcher.EndPrefetch();
 }
 
 void UvConnection::RunPipeline() {

@@ -14,6 +14,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -32,6 +33,9 @@ struct RequestBatch {
   int count = 0;
   int next = 0;
   bool empty() const { return next == count; }
+  std::span<const Request> rest() const {
+    return std::span(requests).subspan(size_t(next), size_t(count - next));
+  }
 };
 
 class UvConnection : public Transport {

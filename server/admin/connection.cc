@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A connection's own commands: AUTH, HELLO, PING, ECHO, QUIT, RESET, SELECT. CLIENT is in client.cc.
+// A connection's own commands: AUTH, HELLO, PING, ECHO, QUIT, RESET, SELECT.
 #include <algorithm>
 #include <string>
 
