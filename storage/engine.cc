@@ -317,7 +317,7 @@ void Engine::Reconfigure(const EngineOptions& options) {
   mine = options;
   mine.dir = dir;
   mine.databases = databases;
-  impl_->log_->SetSyncMode(options.sync);
+  impl_->ApplySyncMode();
 }
 
 }  // namespace redynamo

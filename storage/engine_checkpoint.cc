@@ -81,7 +81,6 @@ struct EngineImpl::CheckpointJob {
   std::shared_ptr<std::atomic<uint64_t>> in_flight = std::make_shared<std::atomic<uint64_t>>(0);
   std::shared_ptr<Status> write_status = std::make_shared<Status>();  // background only
   LogPosition sync_target = 0;
-  bool forced_sync = false;
   int64_t begin_us = 0;
   uint64_t rows = 0;
   uint64_t changes_at_begin = 0;
@@ -268,7 +267,8 @@ bool EngineImpl::StepCheckpoint(int64_t deadline_us) {
   CheckpointJob& job = *checkpoint_;
   if (job.state == CheckpointJob::State::kWaitSync) {
     if (log_->synced() < job.sync_target) return false;
-    if (job.forced_sync) log_->SetSyncMode(options_.sync);
+    checkpoint_waits_sync_ = false;
+    ApplySyncMode();
     job.state = CheckpointJob::State::kCommit;
     checkpoint_pool_->Post([this, &job] {
       Status status = *job.write_status;
@@ -301,10 +301,8 @@ bool EngineImpl::StepCheckpoint(int64_t deadline_us) {
   job.meta.database_ns_position = std::max(database_ns_position_, job.meta.position);
   job.sync_target = log_->appended();
   job.state = CheckpointJob::State::kWaitSync;
-  if (options_.sync != SyncMode::kAlways) {
-    log_->SetSyncMode(SyncMode::kAlways);
-    job.forced_sync = true;
-  }
+  checkpoint_waits_sync_ = true;
+  ApplySyncMode();
   return true;
 }
 

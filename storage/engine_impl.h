@@ -96,6 +96,9 @@ class EngineImpl {
   Status WriteTurn();
   void Poll();
   bool Tick(int64_t now_ms, int64_t budget_us);
+  void ApplySyncMode() {
+    log_->SetSyncMode(checkpoint_waits_sync_ ? SyncMode::kAlways : options_.sync);
+  }
   void SwapDatabases(int a, int b);
   EngineStats Stats() const;
   std::string Digest();
@@ -269,6 +272,7 @@ class EngineImpl {
   uint8_t capture_number_ = 0;       // of the running or last checkpoint
   uint64_t checkpoint_position_ = 0; // where replay starts
   int64_t last_checkpoint_end_ms_ = 0;
+  bool checkpoint_waits_sync_ = false;  // files are complete; the log is synced whatever the mode
   bool checkpoint_wanted_ = false;
 
   std::map<LoadKey, PendingLoad> pending_loads_;
