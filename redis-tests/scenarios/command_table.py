@@ -65,7 +65,8 @@ def case_count_and_list_agree(run):
     count = client.call("COMMAND", "COUNT")[1]
     listed = {item[1].decode() for item in client.call("COMMAND", "LIST")[1]}
     run.check(count == len(names), "COMMAND COUNT is %d of %d" % (count, len(names)))
-    run.check(listed == names, "COMMAND LIST differs by %s" % sorted(listed ^ names))
+    run.check({name for name in listed if "|" not in name} == names,
+              "COMMAND LIST differs by %s" % sorted(listed ^ names))
 
 
 def case_docs(run):
