@@ -15,7 +15,8 @@
 namespace redynamo {
 
 // The column families, in the order in which they are opened. The default one is mandatory and
-// stays empty; dots is reserved for what was still owed to peers (REPLICATION.md section 9).
+// holds the format version only; dots is reserved for what was still owed to peers (REPLICATION.md
+// section 9).
 enum RocksFamily { kDefaultFamily, kHeadsFamily, kRowsFamily, kDotsFamily, kMetaFamily };
 inline constexpr const char* kRocksFamilyNames[] = {"default", "heads", "rows", "dots", "meta"};
 inline constexpr int kRocksFamilyCount = 5;
@@ -24,7 +25,7 @@ struct RocksOptionSet {
   rocksdb::DBOptions db;
   std::vector<rocksdb::ColumnFamilyDescriptor> families;  // by RocksFamily
   rocksdb::IngestExternalFileOptions ingest;
-  std::shared_ptr<rocksdb::Cache> block_cache;
+  std::shared_ptr<rocksdb::Cache> block_cache;  // may be null
   std::shared_ptr<rocksdb::RateLimiter> rate_limiter;
 };
 

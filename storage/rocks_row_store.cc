@@ -4,6 +4,7 @@
 #include <rocksdb/convenience.h>
 #include <rocksdb/listener.h>
 #include <rocksdb/sst_file_reader.h>
+#include <rocksdb/sst_file_writer.h>
 
 #include <algorithm>
 #include <atomic>
@@ -20,6 +21,10 @@ namespace {
 // of what lies there, exceeds this share of it. With the 11 % that a settled tree of levels has at
 // most, and keys, checksums, indexes and filters, that stays below 1.8 times the raw data.
 constexpr double kWasteShareMax = 0.3;
+
+// In the default column family: the version of all that this file and row_format.h define.
+constexpr char kFormatKey[] = "format";
+constexpr char kFormatVersion[] = "\x01";
 
 Status DamagedValue(RocksFamily family, std::string_view key) {
   return Corruption(std::string(kRocksFamilyNames[family]) + ": the value of key " +
@@ -76,7 +81,7 @@ class RocksIterator : public RowIterator {
     read.iterate_lower_bound = &lower_slice_;
     if (!upper_.empty()) read.iterate_upper_bound = &upper_slice_;
     if (snapshot_) read.snapshot = static_cast<const RocksSnapshot*>(snapshot_.get())->get();
-    read.fill_cache = false;  // walks are long and would push out what point reads need
+    read.fill_cache = false;  // a walk would push out what point reads need
     iterator_.reset(database->db->NewIterator(read, database->handles[family]));
     iterator_->SeekToFirst();
     Unseal();
@@ -176,14 +181,13 @@ class RocksRowStoreImpl : public RocksRowStore {
   void SetBackgroundBytesPerSecond(uint64_t bytes_per_second) override {
     database_.set.rate_limiter->SetBytesPerSecond(RateLimiterBytes(bytes_per_second));
   }
-  void SetBlockCacheBytes(uint64_t bytes) override {
-    database_.set.block_cache->SetCapacity(bytes);
-  }
 
  private:
   Status MultiGet(RocksFamily family, std::span<const std::string> sorted_keys,
                   std::vector<std::optional<std::string>>* out);
   Status RemoveLeftovers();
+  Status CheckFormat();
+  Status WriteFormat();
   Status Compact(RocksFamily family, const KeyRange* range);
   uint64_t Property(RocksFamily family, const std::string& name);
   uint64_t SumOfProperty(const std::string& name);
@@ -214,8 +218,10 @@ Status RocksRowStoreImpl::Start() {
   }
   database_.db.reset(db);
   if (!status.ok()) return FromRocksStatus(status, "cannot open " + database_.directory);
-  // Only now: the lock is ours.
-  return database_.options.read_only ? Status::Ok() : RemoveLeftovers();
+  if (!database_.options.read_only) {  // and the lock is ours
+    if (Status cleaned = RemoveLeftovers(); !cleaned.ok()) return cleaned;
+  }
+  return CheckFormat();
 }
 
 // Files of batches that a crash interrupted. Links that RocksDB made of them before it could record
@@ -230,6 +236,40 @@ Status RocksRowStoreImpl::RemoveLeftovers() {
     if (status.ok() && name.ends_with(".sst")) status = env->DeleteFile(directory + "/" + name);
   }
   return FromRocksStatus(status, "cannot clean " + directory);
+}
+
+Status RocksRowStoreImpl::CheckFormat() {
+  std::vector<std::optional<std::string>> values;
+  const std::string key = kFormatKey;
+  Status status = MultiGet(kDefaultFamily, {&key, 1}, &values);
+  if (!status.ok()) return status;
+  if (!values[0]) return database_.options.read_only ? Status::Ok() : WriteFormat();
+  if (*values[0] == kFormatVersion) return Status::Ok();
+  return {StatusCode::kUnsupported, database_.directory + " has format version " +
+                                        HexForMessage(*values[0]) + ", this build knows " +
+                                        HexForMessage(kFormatVersion)};
+}
+
+// Besides telling the format, this is the store's first change, and it must take a sequence number,
+// so that no snapshot is ever taken at number 0: compactions read that number as "no snapshot"
+// (CompactionIterator, RocksDB 7.8) and would drop what such a snapshot still shows. An ingest
+// takes a number when it overlaps older data or a snapshot exists: hence the snapshot here.
+Status RocksRowStoreImpl::WriteFormat() {
+  RocksSnapshot snapshot(&database_);
+  std::string path = database_.IngestDirectory() + "/format.sst";
+  rocksdb::SstFileWriter writer(
+      rocksdb::EnvOptions(database_.set.db),
+      rocksdb::Options(database_.set.db, database_.set.families[kDefaultFamily].options),
+      database_.handles[kDefaultFamily]);
+  rocksdb::Status status = writer.Open(path);
+  if (status.ok()) status = writer.Put(kFormatKey, SealValue(kFormatKey, kFormatVersion));
+  if (status.ok()) status = writer.Finish();
+  if (status.ok()) {
+    status = database_.db->IngestExternalFile(database_.handles[kDefaultFamily], {path},
+                                              database_.set.ingest);
+  }
+  if (status.ok()) CHECK_THAT(database_.db->GetLatestSequenceNumber() > 0);
+  return FromRocksStatus(status, "cannot write the format version of " + database_.directory);
 }
 
 Status RocksRowStoreImpl::MultiGet(RocksFamily family, std::span<const std::string> sorted_keys,
@@ -324,7 +364,7 @@ RowStoreStats RocksRowStoreImpl::Stats() {
   }
   stats.pending_compaction_bytes = SumOfProperty(Properties::kEstimatePendingCompactionBytes);
   stats.running_compactions = Property(kHeadsFamily, Properties::kNumRunningCompactions);
-  stats.block_cache_bytes = database_.set.block_cache->GetUsage();
+  if (database_.set.block_cache) stats.block_cache_bytes = database_.set.block_cache->GetUsage();
   stats.table_reader_bytes = SumOfProperty(Properties::kEstimateTableReadersMem);
   stats.estimated_heads = Property(kHeadsFamily, Properties::kEstimateNumKeys);
   stats.estimated_rows = Property(kRowsFamily, Properties::kEstimateNumKeys);

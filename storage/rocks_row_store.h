@@ -13,9 +13,11 @@
 namespace redynamo {
 
 struct RocksRowStoreOptions {
-  uint64_t block_cache_bytes = 32 << 20;
+  // RocksDB's own block cache; 0: none, blocks come from the page cache (see rocks_options.cc).
+  uint64_t block_cache_bytes = 0;
 
-  // Of ingest files and compactions together; 0: unlimited. Files of a batch go first.
+  // Of ingest files and compactions together; 0: unlimited, less than 64 KiB counts
+  // as that. Files of a batch go first.
   uint64_t background_bytes_per_second = 0;
 
   // Compaction threads. They run at SCHED_IDLE: they never preempt the data thread, and stand still
@@ -25,7 +27,7 @@ struct RocksRowStoreOptions {
 
   uint64_t file_bytes_max = 64 << 20;  // where ingest files and compaction outputs are cut
   uint64_t block_bytes = 4096;
-  bool compress = false;
+  bool compress = false;  // LZ4; files of either kind may be mixed
 
   // Opens what exists without changing a byte; batches fail with kUnsupported.
   bool read_only = false;
@@ -40,13 +42,13 @@ class RocksRowStore : public RowStore {
   // Level-0 files of one column family from which IngestPressure asks checkpoints to wait.
   static constexpr uint64_t kPressureLevel0Files = 8;
 
-  // `directory` is created if its parent exists. kBusy: another process has it open.
+  // `directory` is created if its parent exists. kBusy: another process has it open. kUnsupported:
+  // a newer build wrote it.
   static Result<std::unique_ptr<RocksRowStore>> Open(const std::string& directory,
                                                      const RocksRowStoreOptions& options);
 
-  // Both take effect at once, and mean what the options of these names mean.
+  // Takes effect at once, and means what the option of this name means.
   virtual void SetBackgroundBytesPerSecond(uint64_t bytes_per_second) = 0;
-  virtual void SetBlockCacheBytes(uint64_t bytes) = 0;
 };
 
 }  // namespace redynamo
