@@ -75,7 +75,8 @@ bool PubSubMode(const AdmissionCall& call, Reply* refusal) {
 }
 
 bool Loaded(const AdmissionCall& call, Reply* refusal) {
-  if (call.server.has_engine() || call.flags & kLoading) return true;
+  if (call.server.has_engine()) return true;
+  if (call.flags & kLoading && !CommandTable::HasKeys(*call.command.row)) return true;
   *refusal = Reply::Error("LOADING Redis is loading the dataset in memory");
   return false;
 }

@@ -96,14 +96,12 @@ ExecuteResult Dispatcher::Refuse(Session& session, const Command* command, const
   ServerStats& stats = server_.stats();
   if (command) stats.commands[command->id].rejected++;
   stats.CountError(error.text());
-  if (session.transaction.open) {
-    session.transaction.queue_failed = true;
-    if (command && command->is_exec) {
-      DiscardTransaction(server_, session);
-      session.Write(Reply::ErrorText("EXECABORT Transaction discarded because of: " +
-                                     std::string(error.text())));
-      return Finish(session);
-    }
+  if (session.transaction.open) session.transaction.queue_failed = true;
+  if (command && command->is_exec) {
+    DiscardTransaction(server_, session);
+    session.Write(Reply::ErrorText("EXECABORT Transaction discarded because of: " +
+                                   std::string(error.text())));
+    return Finish(session);
   }
   session.Write(error);
   return Finish(session);
@@ -225,7 +223,7 @@ void Dispatcher::RunParked(Session& session) {
 ExecuteResult Dispatcher::RunAlone(Session& session, const Command& command,
                                    std::span<const std::string_view> argv) {
   command_ms_ = server_.now_ms();
-  if (UsesEngine(session, command)) {
+  if (UsesEngine(session, command) && server_.has_engine()) {
     uint32_t flags = EffectiveFlags(session, command);
     server_.engine().BeginCommand(command_ms_);
     Run(session, command, argv, start_ticks_);

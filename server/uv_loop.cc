@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "server/exit_code.h"
 
@@ -16,6 +17,7 @@ constexpr size_t kBatchPoolSize = 64;
 // A batch that one huge request has made big is not kept.
 constexpr size_t kKeptArgsMax = 4096;
 constexpr int kSecondSignalExit = 1;
+constexpr int kSilentOpeningMs = 1000;
 
 // For the signal handler: async-signal-safe things only.
 UvLoop* signal_loop = nullptr;
@@ -144,6 +146,7 @@ int UvLoop::Run(std::function<void()> on_ready) {
   sigaction(SIGTERM, &action, nullptr);
   sigaction(SIGINT, &action, nullptr);
   OpenEngine();
+  WaitForShortOpening();
   while (!stopped_) uv_run(&loop_, UV_RUN_ONCE);
   return exit_code_;
 }
@@ -168,9 +171,20 @@ void UvLoop::OpenEngine() {
   };
   opener_ = std::thread([this, options = server_.MakeEngineOptions(), hooks = std::move(hooks)] {
     open_result_ = Engine::Open(options, hooks, &server_.clock());
-    opened_.store(true, std::memory_order_release);
+    {
+      std::lock_guard lock(opened_mutex_);
+      opened_.store(true, std::memory_order_release);
+    }
+    opened_signal_.notify_one();
     uv_async_send(&async_);
   });
+}
+
+// Most openings are short: then no client ever sees -LOADING, it just waits in the backlog.
+void UvLoop::WaitForShortOpening() {
+  std::unique_lock lock(opened_mutex_);
+  opened_signal_.wait_for(lock, std::chrono::milliseconds(kSilentOpeningMs),
+                          [this] { return opened_.load() || signal_count.load() > 0; });
 }
 
 void UvLoop::EngineOpened() {

@@ -14,8 +14,11 @@
 #include <uv.h>
 
 #include <atomic>
+#include <condition_variable>
 #include <functional>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -69,6 +72,7 @@ class UvLoop : public LoopControl {
   void FlushConnections();
   void UpdateIdle();
   void OpenEngine();
+  void WaitForShortOpening();
   void EngineOpened();
   void Stop();
   void CloseEngine();
@@ -94,6 +98,8 @@ class UvLoop : public LoopControl {
 
   std::thread opener_;
   std::atomic<bool> opened_{false};
+  std::mutex opened_mutex_;
+  std::condition_variable opened_signal_;
   std::optional<Result<std::unique_ptr<Engine>>> open_result_;
   std::function<void()> on_ready_;
   std::atomic<uint32_t> progress_permille_{0};

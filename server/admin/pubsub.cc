@@ -43,8 +43,8 @@ Reply PublishShard(CommandContext& context, ArgReader& args) {
 template <ChannelKind kind>
 Reply PubSubChannels(CommandContext& context, ArgReader& args) {
   if (args.remaining() > 1) {
-    return Reply::ErrorText("ERR wrong number of arguments for '" +
-                            std::string(context.row->name) + "' command");
+    return Reply::ErrorText("ERR unknown subcommand or wrong number of arguments for '" +
+                            std::string(context.argv[1]) + "'. Try PUBSUB HELP.");
   }
   Reply names = Reply::Array();
   std::string_view glob = args.done() ? std::string_view() : args.Next();
