@@ -41,7 +41,10 @@ class ClientRegistry {
   // CLIENT PAUSE: holds commands of the scope back until the deadline. A second pause may widen and
   // lengthen the first, as in Redis.
   void Pause(PauseScope scope, int64_t until_ms);
-  void Unpause() { pause_ = PauseScope::kNone; }
+  void Unpause() {
+    pause_ = PauseScope::kNone;
+    pause_until_ms_ = 0;
+  }
   PauseScope pause(int64_t now_ms) const {
     return pause_ != PauseScope::kNone && now_ms < pause_until_ms_ ? pause_ : PauseScope::kNone;
   }

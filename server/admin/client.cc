@@ -150,7 +150,10 @@ Reply ClientSetInfo(CommandContext& context, ArgReader& args) {
 }
 
 Reply ClientPause(CommandContext& context, ArgReader& args) {
-  if (args.remaining() > 2) return SyntaxError();
+  if (args.remaining() > 2) {
+    return Reply::ErrorText("ERR unknown subcommand or wrong number of arguments for '" +
+                            std::string(context.argv[1]) + "'. Try CLIENT HELP.");
+  }
   int64_t ms = args.Int64("ERR timeout is not an integer or out of range");
   if (!args.ok()) return args.error();
   if (ms < 0) return Reply::Error("ERR timeout is negative");
