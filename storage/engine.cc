@@ -16,6 +16,7 @@ namespace {
 
 constexpr int kBackgroundThreads = 2;
 constexpr int kLoadNice = 0;         // clients wait for cold reads
+constexpr int kScrubNice = 19;
 constexpr int kCheckpointNice = 10;  // about a tenth of a busy core
 constexpr int64_t kCheckpointSliceUs = 250;
 constexpr int64_t kEvictSliceUs = 200;
@@ -66,6 +67,7 @@ Status EngineImpl::Open() {
   store_ = std::move(*store);
   background_ = std::make_unique<Background>(kBackgroundThreads, kLoadNice);
   checkpoint_pool_ = std::make_unique<Background>(1, kCheckpointNice);
+  scrub_pool_ = std::make_unique<Background>(1, kScrubNice);
   return Recover();
 }
 
@@ -83,6 +85,8 @@ Status EngineImpl::Close(bool checkpoint) {
     }
   }
   Status status = log_->Close();
+  stopping_ = true;
+  scrub_pool_->Stop();
   checkpoint_pool_->Stop();
   background_->Stop();
   Poll();
@@ -140,6 +144,7 @@ bool EngineImpl::Tick(int64_t now_ms, int64_t budget_us) {
   if (active_expire_) more |= SweepExpired(deadline_us);
   more |= EvictToLimit(deadline_us);
   more |= StepWarmUp();
+  StepScrub();
   return more;
 }
 
@@ -291,7 +296,9 @@ uint64_t Engine::ReplyPosition() const { return impl_->ReplyPosition(); }
 Status Engine::WriteTurn() { return impl_->WriteTurn(); }
 void Engine::Poll() { impl_->Poll(); }
 bool Engine::Tick(int64_t now_ms, int64_t budget_us) { return impl_->Tick(now_ms, budget_us); }
-uint64_t Engine::BufferedBytes() const { return impl_->log_->buffered_bytes(); }
+uint64_t Engine::BufferedBytes() const {
+  return impl_->WritersMustWait() ? kLogBufferLimitBytes : impl_->log_->buffered_bytes();
+}
 void Engine::SwapDatabases(int a, int b) { impl_->SwapDatabases(a, b); }
 void Engine::SetActiveExpire(bool on) { impl_->active_expire_ = on; }
 void Engine::Checkpoint(std::function<void(Status)> done) {

@@ -101,6 +101,8 @@ EngineImpl::EngineImpl(const EngineOptions& options, EngineHooks hooks, const Cl
     : options_(options), hooks_(std::move(hooks)), clock_(clock) {}
 
 EngineImpl::~EngineImpl() {
+  stopping_ = true;
+  if (scrub_pool_) scrub_pool_->Stop();
   if (checkpoint_pool_) checkpoint_pool_->Stop();
   if (background_) background_->Stop();
 }

@@ -16,6 +16,7 @@ namespace {
 constexpr int64_t kMemoryReadIntervalUs = 2000;
 constexpr int kSweepRows = 32;
 constexpr uint64_t kDirtyMemoryPercent = 25;
+constexpr uint64_t kDirtyStopPercent = 50;
 constexpr uint64_t kMeanRowBytes = 200;
 
 uint64_t AllocatedBytes() {
@@ -50,6 +51,13 @@ uint64_t EngineImpl::UsedMemory() const {
 bool EngineImpl::DirtyMemoryHigh() const {
   return options_.maxmemory_bytes > 0 &&
          stats_.dirty_rows * kMeanRowBytes >= options_.maxmemory_bytes * kDirtyMemoryPercent / 100;
+}
+
+bool EngineImpl::WritersMustWait() const {
+  return options_.maxmemory_bytes > 0 && options_.policy == EvictionPolicy::kPageOut && checkpoint_ &&
+         stats_.last_checkpoint_ok &&
+         stats_.dirty_rows * kMeanRowBytes >= options_.maxmemory_bytes * kDirtyStopPercent / 100 &&
+         UsedMemory() > options_.maxmemory_bytes + options_.maxmemory_bytes / 10;
 }
 
 // Walks slots that have deadlines, a few rows each; expired keys go by removal events.

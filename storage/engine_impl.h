@@ -170,6 +170,7 @@ class EngineImpl {
   Status Recover();
   Status ReplayRecord(uint64_t end, std::string_view payload);
   Status ReplayEffect(uint64_t end, uint64_t hlc, const EventHeader& event, const Effect& effect);
+  bool ReplayUnseen(uint16_t ns, uint16_t slot, uint64_t hash, const Effect& effect, Row** row);
   Status ReplayRow(uint16_t ns, uint16_t slot, uint64_t hash, Row* row, uint64_t hlc, Dot dot,
                    const Effect& effect);
   void ReplayFieldTotal(uint16_t ns, uint16_t slot, uint64_t hash, Row* row, uint64_t hlc, Dot dot,
@@ -222,6 +223,11 @@ class EngineImpl {
   bool EvictToLimit(int64_t deadline_us);
   uint64_t UsedMemory() const;
   bool DirtyMemoryHigh() const;
+  // Writers must wait for the checkpoint under way: too much of maxmemory is dirty.
+  bool WritersMustWait() const;
+  // --- engine_scrub.cc ---
+  void StepScrub();
+  void ScrubTask();
   bool EvictFrom(SlotTable& table, uint16_t ns, uint16_t slot);
   bool OutOfMemory();
 
@@ -238,6 +244,10 @@ class EngineImpl {
   std::unique_ptr<Log> log_;
   std::unique_ptr<RowStore> store_;
   std::unique_ptr<Background> background_;
+  std::unique_ptr<Background> scrub_pool_;
+  std::atomic<bool> stopping_{false};  // long background work ends early
+  int64_t last_scrub_ms_ = 0;
+  bool scrub_busy_ = false;
   std::unique_ptr<Background> checkpoint_pool_;  // one thread: a checkpoint's files grow in order
   HybridClock hybrid_;
   uint64_t seed_ = 0;
@@ -279,7 +289,7 @@ class EngineImpl {
   std::vector<LoadKey> load_queue_;  // of this turn; goes to the background as one batch
   std::set<LoadKey> known_absent_;   // asked for and not there, while the askers run
   uint32_t warm_up_slot_ = 0;
-  uint8_t warm_up_snapshot_ = 0;     // capture_number_ when the running read began
+  uint64_t warm_up_checkpoints_ = 0;  // finished ones when the running read began
   bool warm_up_busy_ = false, warm_up_done_ = false;
 
   uint32_t sweep_slot_ = 0;

@@ -192,7 +192,7 @@ bool EngineImpl::StepWarmUp() {
   uint16_t last = uint16_t(std::min<int>(first + kWarmUpSlots, kSlotCount) - 1);
   warm_up_slot_ += last - first + 1;
   warm_up_busy_ = true;
-  warm_up_snapshot_ = capture_number_;
+  warm_up_checkpoints_ = stats_.checkpoints;
   uint64_t epoch = namespaces_[ns]->epoch;
   background_->Post([this, ns, first, last, epoch] {
     uint64_t lower = uint64_t(first) << kPositionHashBits;
@@ -216,7 +216,7 @@ bool EngineImpl::StepWarmUp() {
       if (!status.ok()) warm_up_done_ = true;
       // A checkpoint may have removed keys on disk since these were read: then they are dropped, and
       // loaded when asked for.
-      bool stands = epoch == namespaces_[ns]->epoch && warm_up_snapshot_ == capture_number_;
+      bool stands = epoch == namespaces_[ns]->epoch && warm_up_checkpoints_ == stats_.checkpoints;
       for (Row* row : rows) {
         if (stands) {
           std::string key(row->key());

@@ -143,12 +143,34 @@ Status EngineImpl::ReplayEffect(uint64_t end, uint64_t hlc, const EventHeader& e
   if (end <= table.captured_at) return Status::Ok();
   uint64_t hash = RowTable::HashOf(effect.key, seed_, kPositionHashBits);
   Row* row = table.rows.Find(hash, effect.key);
-  if (!row && table.cold() > 0) {
+  if (!row && table.cold() > 0 && !ReplayUnseen(ns, slot, hash, effect, &row)) {
     Status status = LoadNow(ns, effect.key, &row);
     if (!status.ok()) return status;
   }
   if (row && !row->live()) row = nullptr;
   return ReplayRow(ns, slot, hash, row, hlc, event.dot, effect);
+}
+
+// A cold key need not be read from disk for effects that say by themselves what was there: a base
+// that removes a dot replaced a string, one that removes none met no key, and a clear met one. Then
+// a stand-in takes the old object's place. After a salvage the log has holes, so it does not.
+bool EngineImpl::ReplayUnseen(uint16_t ns, uint16_t slot, uint64_t hash, const Effect& effect,
+                              Row** row) {
+  bool base = effect.kind == RowKind::kBase || effect.kind == RowKind::kImplicitBase;
+  bool clear = effect.kind == RowKind::kClear && effect.scope == ClearScope::kKey;
+  if (options_.salvage || (!base && !clear)) return false;
+  if (base && effect.has_value && effect.removed.empty()) return true;
+  if (effect.kind == RowKind::kImplicitBase) return true;
+  SlotTable& table = *Slot(ns, slot);
+  Row* stand_in = NewRow(effect.key, 0, false);
+  stand_in->type = unsigned(ObjectType::kString);
+  stand_in->flags |= Row::kOnDisk;
+  if (clear) stand_in->flags |= Row::kStaleRows;
+  table.rows.Insert(hash, stand_in);
+  table.resident++;
+  namespaces_[ns]->resident++;
+  *row = stand_in;
+  return true;
 }
 
 Status EngineImpl::ReplayRow(uint16_t ns, uint16_t slot, uint64_t hash, Row* row, uint64_t hlc,

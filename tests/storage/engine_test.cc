@@ -193,3 +193,40 @@ TEST_CASE("engine: random histories equal a model across crashes and checkpoints
     }
   }
 }
+
+TEST_CASE("engine: a scrub reads all that is on disk and counts what is damaged") {
+  EngineFixture t;
+  for (int i = 0; i < 300; i++) t.Set("k" + std::to_string(i), std::string(200, 'v'));
+  t.Do({"h"}, [](Keyspace keys) {
+    HashView h = keys.Hash("h");
+    for (int i = 0; i < 300; i++) h.Set("f" + std::to_string(i), "v");
+  });
+  REQUIRE(t.Checkpoint().ok());
+  t.options.scrub_interval_ms = 1;
+  t.engine->Reconfigure(t.options);
+  while (t.engine->Stats().scrub_rounds == 0) t.Turn();
+  CHECK(t.engine->Stats().scrub_rows >= 601);
+  CHECK(t.engine->Stats().scrub_errors == 0);
+}
+
+TEST_CASE("engine: the log's tail replays over cold keys without reading them") {
+  EngineFixture t;
+  for (int i = 0; i < 100; i++) t.Set("k" + std::to_string(i), "old");
+  REQUIRE(t.Checkpoint().ok());
+  t.Restart();
+  for (int i = 0; i < 50; i++) t.Set("k" + std::to_string(i), "new");
+  for (int i = 50; i < 60; i++) {
+    std::string key = "k" + std::to_string(i);
+    t.Do({key}, [&](Keyspace keys) { CHECK(keys.Find(key).Remove()); });
+  }
+  t.Set("another", "one");
+  for (int round = 0; round < 2; round++) {
+    t.Crash();
+    CHECK(t.engine->Database(0).size() == 91);
+    CHECK(t.Get("k0") == "new");
+    CHECK(t.Get("k55") == "(none)");
+    CHECK(t.Get("k70") == "old");
+    CHECK(t.Get("another") == "one");
+    REQUIRE(t.Checkpoint().ok());
+  }
+}
