@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/admission.h"
 
+#include <algorithm>
+
 #include "server/server.h"
 
 namespace redynamo {
@@ -92,19 +94,29 @@ constexpr AdmissionCheck kChecks[] = {
     {"loading", 0, Loaded},
 };
 
+// What Redis shows of a client's bytes in an error: not beyond a NUL, and not all.
+std::string_view Shown(std::string_view bytes, size_t most) {
+  return bytes.substr(0, std::min(most, bytes.find('\0')));
+}
+
 }  // namespace
 
 std::span<const AdmissionCheck> AdmissionChecks() { return kChecks; }
 
+bool LooksLikeHttp(std::string_view name) {
+  return EqualsIgnoreCase(name, "post") || EqualsIgnoreCase(name, "host:");
+}
+
 Reply UnknownCommand(std::span<const std::string_view> argv) {
   std::string args;
   for (size_t i = 1; i < argv.size() && args.size() < kShownBytesMax; ++i) {
+    std::string_view shown = Shown(argv[i], kShownBytesMax - args.size());
     args += '\'';
-    args += argv[i].substr(0, kShownBytesMax - args.size());
+    args += shown;
     args += "' ";
   }
   return Reply::ErrorText("ERR unknown command '" +
-                          std::string(argv[0].substr(0, kShownBytesMax)) +
+                          std::string(Shown(argv[0], kShownBytesMax)) +
                           "', with args beginning with: " + args);
 }
 
@@ -112,7 +124,7 @@ Reply UnknownSubcommand(const Command& container, std::string_view name) {
   std::string upper(container.name());
   for (char& c : upper) c = c >= 'a' && c <= 'z' ? char(c - 32) : c;
   return Reply::ErrorText("ERR unknown subcommand '" +
-                          std::string(name.substr(0, kShownBytesMax)) + "'. Try " + upper +
+                          std::string(Shown(name, kShownBytesMax)) + "'. Try " + upper +
                           " HELP.");
 }
 

@@ -31,6 +31,10 @@ struct AdmissionCheck {
 // In the order in which Redis checks, so that the same error wins.
 std::span<const AdmissionCheck> AdmissionChecks();
 
+// A web page can make its reader's browser send commands to a server of the reader's network. Such
+// a request has one of these words first in a line; its connection is closed at once, as in Redis.
+bool LooksLikeHttp(std::string_view name);
+
 // The texts for names that are no command, or no subcommand of theirs.
 Reply UnknownCommand(std::span<const std::string_view> argv);
 Reply UnknownSubcommand(const Command& container, std::string_view name);

@@ -39,6 +39,12 @@ ExecuteResult Dispatcher::Execute(Session& session, std::span<const std::string_
   const Command* command = Find(session, argv, &refusal);
   if (__builtin_expect(!command, 0)) {
     server_.stats().unknown_commands++;
+    if (LooksLikeHttp(argv[0])) {
+      LogWarning("Possible SECURITY ATTACK: a client speaks HTTP, its connection is closed: " +
+                 session.identity.address);
+      session.CloseNow();
+      return ExecuteResult::kClose;
+    }
     return Refuse(session, nullptr, refusal);
   }
   return Admit(session, *command, argv);

@@ -146,7 +146,7 @@ class Session {
   std::span<const std::string_view> parked_argv;  // of the command that is parked
   const Command* cached_command = nullptr;        // what the last name stood for
   char cached_name[16];
-  uint8_t cached_name_size = 0;
+  uint8_t cached_name_size = UINT8_MAX;  // none
 
   // --- the transport's ---
   int64_t soft_limit_since_ms = 0;  // output over the soft limit since then; 0: it is not
