@@ -15,6 +15,7 @@ int64_t ReadNs(clockid_t id) {
 class RealClock : public Clock {
  public:
   int64_t WallMs() const override { return ReadNs(CLOCK_REALTIME) / 1'000'000; }
+  int64_t WallUs() const override { return ReadNs(CLOCK_REALTIME) / 1000; }
   int64_t MonotonicUs() const override { return ReadNs(CLOCK_MONOTONIC) / 1000; }
 };
 

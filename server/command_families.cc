@@ -24,6 +24,15 @@ std::span<const std::span<const CommandRow>> AllCommandFamilies() {
       ClientCommands(),
       TransactionCommands(),
       PubSubCommands(),
+      InfoCommands(),
+      ConfigCommands(),
+      CommandCommands(),
+      PersistenceCommands(),
+      SlowlogCommands(),
+      LatencyCommands(),
+      MemoryCommands(),
+      DebugCommands(),
+      LolwutCommands(),
   };
   return kFamilies;
 }

@@ -34,6 +34,15 @@ std::span<const CommandRow> ConnectionCommands();
 std::span<const CommandRow> ClientCommands();
 std::span<const CommandRow> TransactionCommands();
 std::span<const CommandRow> PubSubCommands();
+std::span<const CommandRow> InfoCommands();
+std::span<const CommandRow> ConfigCommands();
+std::span<const CommandRow> CommandCommands();
+std::span<const CommandRow> PersistenceCommands();
+std::span<const CommandRow> SlowlogCommands();
+std::span<const CommandRow> LatencyCommands();
+std::span<const CommandRow> MemoryCommands();
+std::span<const CommandRow> DebugCommands();
+std::span<const CommandRow> LolwutCommands();
 
 // All that are linked in. The order does not matter.
 std::span<const std::span<const CommandRow>> AllCommandFamilies();

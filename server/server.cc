@@ -4,6 +4,8 @@
 #include <algorithm>
 
 #include "server/command_families.h"
+#include "server/config_effects.h"
+#include "server/process_figures.h"
 #include "server/tsc_clock.h"
 
 namespace redynamo {
@@ -61,6 +63,8 @@ Server::Server(Settings* settings, const Clock* clock, uint64_t random_seed)
         if (engine_) engine_->Reconfigure(MakeEngineOptions());
         return Status::Ok();
       });
+  InstallConfigEffects(*this);
+  startup_memory_bytes_ = ReadAllocator().allocated;
 }
 
 Server::~Server() = default;
@@ -108,6 +112,7 @@ EngineHooks Server::MakeEngineHooks(std::function<void()> wake,
   };
   hooks.wake = std::move(wake);
   hooks.on_fatal = std::move(on_fatal);
+  engine_hooks_ = hooks;
   return hooks;
 }
 
@@ -118,13 +123,31 @@ void Server::AttachEngine(std::unique_ptr<Engine> engine) {
 
 std::unique_ptr<Engine> Server::DetachEngine() { return std::move(engine_); }
 
+Status Server::RestartEngine() {
+  // Loads under way hold commands that want to run on this engine: they go first.
+  auto loads_keys = [](const auto& entry) {
+    return entry.second->state == SessionState::kLoadingKeys;
+  };
+  while (std::ranges::any_of(clients_.all(), loads_keys)) {
+    Status written = engine_->WriteTurn();
+    if (!written.ok()) return written;
+    engine_->Poll();
+  }
+  Status closed = engine_->Close(true);
+  if (!closed.ok()) return closed;
+  engine_.reset();
+  Result<std::unique_ptr<Engine>> opened = Engine::Open(MakeEngineOptions(), engine_hooks_, clock_);
+  if (!opened.ok()) return opened.status();
+  AttachEngine(std::move(*opened));
+  return Status::Ok();
+}
+
 int64_t Server::uptime_seconds() const {
   return (clock_->MonotonicUs() - started_monotonic_us_) / 1'000'000;
 }
 
 int64_t Server::now_us() const {
-  // The clock counts milliseconds; the rest comes from the monotonic one, for the eye only.
-  return clock_->WallMs() * 1000 + clock_->MonotonicUs() % 1000;
+  return clock_->WallUs();
 }
 
 void Server::RefreshClock() {
@@ -202,6 +225,7 @@ void Server::SampleRates() {
   stats_.commands_rate.Sample(stats_.commands_processed, now_us);
   stats_.input_rate.Sample(stats_.net_input_bytes, now_us);
   stats_.output_rate.Sample(stats_.net_output_bytes, now_us);
+  peak_memory_bytes_ = std::max(peak_memory_bytes_, ReadAllocator().allocated);
 }
 
 // A few clients a tick, round and round.

@@ -90,6 +90,10 @@ class Server {
                               std::function<void(const Status&)> on_fatal);
   void AttachEngine(std::unique_ptr<Engine> engine);
   std::unique_ptr<Engine> DetachEngine();
+  // DEBUG RELOAD: closes the engine with a checkpoint and opens it again, blocking. REQUIRES: an
+  // engine, and no command of its running. An error leaves the server without one: the caller's
+  // process had better end.
+  Status RestartEngine();
   // A keyspace of no engine while that is absent: not to be used then.
   Keyspace KeyspaceOf(int database) {
     return engine_ ? engine_->Database(database) : Keyspace(nullptr, database);
@@ -146,6 +150,10 @@ class Server {
   // The session's client is gone.
   void Forget(Session& session);
 
+  // What the allocator had given out: at most so far (ten samples a second), and before any data.
+  uint64_t peak_memory_bytes() const { return peak_memory_bytes_; }
+  uint64_t startup_memory_bytes() const { return startup_memory_bytes_; }
+
   // Over all clients: replies that have not left.
   uint64_t PendingOutputBytes() const;
 
@@ -165,6 +173,7 @@ class Server {
   WatchTable watches_;
   Dispatcher dispatcher_;
   std::unique_ptr<Engine> engine_;
+  EngineHooks engine_hooks_;  // as MakeEngineHooks made them
   LoadingProgress loading_;
   std::string run_id_;
   int64_t started_unix_ms_ = 0;
@@ -176,6 +185,7 @@ class Server {
   std::vector<Session*> touched_;
   int64_t last_rate_sample_us_ = 0;
   uint64_t idle_check_cursor_ = 0;
+  uint64_t peak_memory_bytes_ = 0, startup_memory_bytes_ = 0;
 };
 
 }  // namespace redynamo

@@ -262,7 +262,7 @@ constexpr CommandRow kRows[] = {
     {"client|no-touch", 3, kOwn, 0, 0, 0, KeyAccess::kNone, ClientNoTouch, "connection", "7.2.0",
      "O(1)", "Makes the connection leave the last access of keys alone"},
     {"client|pause", -3, kOwn | kAdmin, 0, 0, 0, KeyAccess::kNone, ClientPause, "connection",
-     "3.0.0", "O(1)", "Holds commands back for a while"},
+     "2.9.50", "O(1)", "Holds commands back for a while"},
     {"client|reply", 3, kOwn, 0, 0, 0, KeyAccess::kNone, ClientReply, "connection", "3.2.0",
      "O(1)", "Turns replies to the connection on or off"},
     {"client|setinfo", 4, kOwn, 0, 0, 0, KeyAccess::kNone, ClientSetInfo, "connection", "7.2.0",

@@ -165,7 +165,7 @@ constexpr CommandRow kRows[] = {
      "O(1)", "Answers its argument"},
     {"hello", -1, kAnyTime | kNoAuth, 0, 0, 0, KeyAccess::kNone, Hello, "connection", "6.0.0",
      "O(1)", "Chooses the protocol's version and tells about the server"},
-    {"ping", -1, kLoading | kStale | kFast, 0, 0, 0, KeyAccess::kNone, Ping, "connection", "1.0.0",
+    {"ping", -1, kFast, 0, 0, 0, KeyAccess::kNone, Ping, "connection", "1.0.0",
      "O(1)", "Answers PONG, or its argument"},
     {"quit", -1, kAnyTime | kNoAuth, 0, 0, 0, KeyAccess::kNone, Quit, "connection", "1.0.0", "O(1)",
      "Answers OK and closes the connection"},
