@@ -138,7 +138,7 @@ def is_info(_command, theirs, ours):
     if theirs[0] != ours[0]:
         return "types differ"
     wanted, got = info_fields(theirs[1]), info_fields(ours[1])
-    missing = [s for s in wanted if s not in got]
+    missing = [s for s in wanted if s not in got and s not in INFO_SECTIONS_FREE]
     for section, fields in wanted.items():
         readers = INFO_FIELDS.get(section, ())
         missing += [section + "." + f for f in fields
@@ -390,6 +390,9 @@ CLIENT_FIELDS_EQUAL = ("name", "flags", "db", "sub", "psub", "ssub", "multi", "c
 CONFIG_VALUES_FREE = (b"dir", b"port", b"logfile", b"pidfile", b"appendonly", b"appendfilename",
                       b"maxmemory-clients", b"bind", b"maxclients", b"appenddirname",
                       b"dbfilename", b"syslog-ident", b"oom-score-adj-values")
+
+# Sections about things that a server may not have.
+INFO_SECTIONS_FREE = ("modules",)
 
 # What redis-cli, redis_exporter, client libraries and frameworks read from INFO.
 INFO_FIELDS = {

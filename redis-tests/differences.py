@@ -28,6 +28,25 @@ class Known:
 
 
 KNOWN = [
+    Known("sets of words are listpacks",
+          "Redis 7.2 keeps small sets of other members than integers as listpacks; 7.0 does not "
+          "know that form. Keys of hashes begin with h in all tests, and stay exact.",
+          r"(object encoding|\(key\)) (?!h).*", r'\$"hashtable"', r'\$"listpack"'),
+    Known("DEBUG OBJECT of such a set", "As above.",
+          r"debug object .*", r'.*encoding:hashtable.*', r".*encoding:listpack.*"),
+    Known("HELLO before AUTH", "The sentence of Redis 7.2, which names <proto> too.",
+          r"hello.*", r'-"NOAUTH HELLO must .*', r'-"NOAUTH HELLO must .*<proto> AUTH.*'),
+    Known("flags of the key that a set operation stores to",
+          "Redis 7.2 says OW (overwrite), which is right; 7.0 said RW.",
+          r"command getkeysandflags (sinter|sunion|sdiff)store .*", r'.*\+"RW", \+"update".*',
+          r'.*\+"OW", \+"update".*'),
+    Known("page-out is a policy of ours", "The list of policies has one more name.",
+          r"config set maxmemory-policy .*", r".*allkeys-random, noeviction\"",
+          r".*allkeys-random, noeviction, page-out\""),
+    Known("zero bytes in errors",
+          "Redis cuts an argument that it puts into an error at its first zero byte, since it "
+          "prints it as a C string; we show it whole.",
+          r".*\\x00.*", r'-"ERR (unknown|Unsupported) .*', r'-"ERR (unknown|Unsupported) .*'),
 ]
 
 

@@ -19,11 +19,12 @@ import servers
 from dataset import compare_data
 from grammar import BAD_NUMBERS, COMMANDS, MAKERS, RARE_COMMANDS, load_forms
 from oracle import Pair
-from resp import show_command
+from resp import EOF, show_command
 from shrink import shrink
 
 BATCH = 300
 EPOCH_COMMANDS = 15000
+DYING_SECONDS = 5           # how long a process that closed its connections may take to end
 PROTOCOLS = (2, 3, 2, 3)    # of the connections of an epoch
 CASES_OF_A_WORD = (bytes.lower, bytes.title, bytes.swapcase)
 
@@ -130,6 +131,9 @@ def run_epoch(pair, seed, epoch, budget):
             commands.append([b"DISCARD"])
             if found:
                 index, difference = found[0]
+                if difference.ours == EOF:
+                    # A crash: the command that caused it may come after the first lost reply.
+                    index = len(commands)
                 history += [(which, command) for command in commands[:index + 1]]
                 return len(history), history, difference, False
             history += [(which, command) for command in commands]
@@ -167,12 +171,39 @@ def report(pair, seed, epoch, history, difference, of_data, out):
         return any(d.signature() == signature for d in replay(pair, candidate, of_data))
 
     print("DIFFERENCE in epoch %d of seed %s\n  %s" % (epoch, seed, difference), file=out)
-    if not still_shows(history):
-        print("  not seen again when replayed; the last commands were:", file=out)
-        short = history[-10:]
+    if still_shows(history):
+        print_history("reproduction", shrink(history, still_shows), history, out)
     else:
-        short = shrink(history, still_shows)
-        print("  reproduction (%d of %d commands):" % (len(short), len(history)), file=out)
+        print_history("not seen again when replayed; the end", history[-10:], history, out)
+
+
+def report_crash(pair, seed, epoch, history, out):
+    """Says what ours left, and with which commands it ends again."""
+    print("seed %s, epoch %d: %s" % (seed, epoch, pair.alive()), file=out)
+    if pair.ours.binary is None:
+        return
+    pair.ours.restart()
+
+    def still_ends(candidate):
+        lost = False
+        try:
+            lost = any(d.ours == EOF for d in replay(pair, candidate, False))
+            fresh_connections(pair)
+        except OSError:
+            lost = True
+        ended = bool(pair.alive(DYING_SECONDS if lost else 0))
+        if ended:
+            pair.ours.restart()
+        return ended
+
+    if still_ends(history):
+        print_history("reproduction", shrink(history, still_ends), history, out)
+    else:
+        print_history("not seen again when replayed; the end", history[-10:], history, out)
+
+
+def print_history(title, short, history, out):
+    print("  %s (%d of %d commands):" % (title, len(short), len(history)), file=out)
     for which, command in short:
         print("    c%d> %s" % (which + 1, show_command(command)), file=out)
     print("    (c1 and c3 speak RESP2, c2 and c4 RESP3)", file=out)
@@ -182,16 +213,16 @@ def report(pair, seed, epoch, history, difference, of_data, out):
 def run(pair, seed, commands, differences_max=5, first_epoch=0, out=sys.stdout, shorten=True):
     """Sends about `commands` commands; returns the number of distinct differences."""
     sent, epoch, seen = 0, first_epoch, {}
-    started, busy = time.monotonic(), 0.0
+    busy = 0.0
     while sent < commands and len(seen) < differences_max:
         epoch_started = time.monotonic()
         budget = min(EPOCH_COMMANDS, commands - sent)
         count, history, difference, of_data = run_epoch(pair, seed, epoch, budget)
         busy += time.monotonic() - epoch_started
         sent += count
-        gone = pair.alive()
-        if gone:
-            print("seed %s, epoch %d: %s" % (seed, epoch, gone), file=out)
+        lost = difference is not None and difference.ours == EOF
+        if pair.alive(DYING_SECONDS if lost else 0):
+            report_crash(pair, seed, epoch, history, out)
             return len(seen) + 1
         if difference is not None:
             signature = difference.signature()
@@ -199,8 +230,6 @@ def run(pair, seed, commands, differences_max=5, first_epoch=0, out=sys.stdout, 
             if seen[signature] == 1 and shorten:
                 report(pair, seed, epoch, history, difference, of_data, out)
         epoch += 1
-        if time.monotonic() - started > 3600:
-            break
     print("generator: seed %s, %d commands in %d epochs, %.0f commands/s, %d differences" % (
         seed, sent, epoch - first_epoch, sent / busy, len(seen)), file=out)
     return len(seen)

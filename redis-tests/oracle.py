@@ -12,6 +12,8 @@ compares the elements of EXEC's reply, each by its own command's comparer:
     EXEC             *[ *[a, b] ] / *[ *[b, a] ]    same: SMEMBERS has no order
 """
 
+import time
+
 from compare import compare
 from differences import find_known
 from resp import (EOF, TIMEOUT, Connection, ProtocolError, encode, parse_all, show,
@@ -119,10 +121,8 @@ def _split(text, outcome, count):
     """The replies in text, filled up with the outcome when it ended early."""
     try:
         replies = parse_all(text)
-    except (ProtocolError, IndexError) as error:
+    except ProtocolError as error:
         return [("-", b"(oracle) not RESP: " + str(error).encode())] * count
-    except Exception:  # an incomplete reply at the end of a closed connection
-        replies = []
     if len(replies) < count:
         replies += [outcome or ("-", b"(oracle) too few replies")] * (count - len(replies))
     elif len(replies) > count:
@@ -163,8 +163,13 @@ class Pair:
             connection.call("HELLO", "3")
         return connection
 
-    def alive(self):
-        """None, or a text about the server that has gone."""
+    def alive(self, wait_seconds=0):
+        """None, or a text about the server that has gone. A dying process is waited for."""
+        deadline = time.monotonic() + wait_seconds
+        while wait_seconds and time.monotonic() < deadline:
+            if not (self.peer.alive() and self.ours.alive()):
+                break
+            time.sleep(0.01)
         for server in (self.peer, self.ours):
             if not server.alive():
                 return "%s has ended by itself (exit code %s)\n%s" % (

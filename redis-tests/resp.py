@@ -99,10 +99,13 @@ def _int(buf, pos, end):
 
 
 def parse_all(buf):
-    """All replies of a buffer that must end with a whole one."""
+    """All whole replies of a buffer."""
     pos, replies = 0, []
     while pos < len(buf):
-        reply, pos = parse(buf, pos)
+        try:
+            reply, pos = parse(buf, pos)
+        except Incomplete:
+            break
         replies.append(reply)
     return replies
 

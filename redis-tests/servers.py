@@ -46,7 +46,7 @@ class Server:
                  config_file=None):
         self.name = name
         self.port = port
-        self.binary = binary
+        self.binary = binary and os.path.abspath(binary)
         self.options = list(options)
         self.directory = directory
         self.config_file = config_file      # in place of all other options
@@ -67,7 +67,7 @@ class Server:
             command = [self.binary, self.config_file]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log,
-                                            stdin=subprocess.DEVNULL)
+                                            stdin=subprocess.DEVNULL, cwd=self.directory)
         self._wait_until_ready(command)
         return self
 
@@ -79,16 +79,25 @@ class Server:
                     self.name, self.process.returncode, " ".join(command), self.log_tail()))
             try:
                 connection = Connection(self.port, timeout_seconds=2)
-                reply = connection.call("PING")
+                if "--requirepass" in self.options:
+                    password = self.options[self.options.index("--requirepass") + 1]
+                    connection.call("AUTH", password)
+                reply = connection.call("DBSIZE")
                 connection.close()
-                # An error such as NOAUTH also shows that commands are being answered.
-                if reply[0] == "+" or (reply[0] == "-" and not reply[1].startswith(b"LOADING")):
+                # Any other error also shows that commands are being answered.
+                if reply[0] == ":" or (reply[0] == "-" and not reply[1].startswith(b"LOADING")):
                     return
             except OSError:
                 pass
             time.sleep(0.02)
         raise StartError("%s did not answer within %d s\n%s" % (
             self.name, START_DEADLINE_SECONDS, self.log_tail()))
+
+    def restart(self):
+        """Starts again with an empty directory of its own."""
+        self.stop()
+        self.directory = None
+        self.start()
 
     def alive(self):
         return self.process is None or self.process.poll() is None

@@ -9,6 +9,7 @@ import servers
 
 FILE = """# a comment that stays
 port %d
+dir %s
 timeout 17
 
 # another comment
@@ -25,7 +26,7 @@ def case_config_rewrite(run):
             path = os.path.join(directory, "server.conf")
             port = servers.free_port(side.port + 20, side.port + 60)
             with open(path, "w") as file:
-                file.write(FILE % port)
+                file.write(FILE % (port, directory))
             server = servers.Server(side.name, port, side.binary, directory=directory,
                                     config_file=path)
             server.start()
