@@ -45,7 +45,9 @@ TEST_CASE("command table: every command is found by its name, in any case") {
 
 TEST_CASE("command table: what is no command is not found") {
   CommandTable table(AllCommandFamilies());
-  for (std::string_view name : {"", "ge", "gett", "client|id", "g\0t"}) CHECK_FALSE(table.Find(name));
+  for (std::string_view name : {"", "ge", "gett", "client|id", "g\0t"}) {
+    CHECK_FALSE(table.Find(name));
+  }
   CHECK_FALSE(table.Find(std::string(10'000, 'x')));
   std::vector<std::string_view> argv = {"CLIENT", "Id"};
   CHECK(table.Resolve(argv)->name() == "client|id");

@@ -66,8 +66,7 @@ TEST_CASE("dispatcher: nothing but AUTH, HELLO, QUIT and RESET before the passwo
 TEST_CASE("dispatcher: while loading, only commands that need no data run") {
   ServerFixture fixture(false);
   TestClient client(fixture);
-  CHECK(client("PING") == "+PONG\r\n");
-  for (std::string_view line : {"GET k", "WATCH k", "DBSIZE"}) {
+  for (std::string_view line : {"PING", "GET k", "WATCH k", "DBSIZE"}) {
     CHECK(client(line) == "-LOADING Redis is loading the dataset in memory\r\n");
   }
   CHECK(client("CLIENT ID").starts_with(":"));
