@@ -19,7 +19,7 @@ import servers
 from dataset import compare_data
 from grammar import BAD_NUMBERS, COMMANDS, MAKERS, RARE_COMMANDS, load_forms
 from oracle import Pair
-from resp import EOF, show_command
+from resp import EOF, Connection, show_command
 from shrink import shrink
 
 BATCH = 300
@@ -118,7 +118,29 @@ def fresh_connections(pair):
     return [pair.connect(protocol) for protocol in PROTOCOLS]
 
 
-def run_epoch(pair, seed, epoch, budget):
+def disturb(pair, after_epoch):
+    """What ours must survive at the end of an epoch; returns whether anything was done."""
+    if after_epoch == "kill":
+        pair.ours.kill_and_start()
+    elif after_epoch == "reload":
+        connection = Connection(pair.ours.port, timeout_seconds=60)
+        connection.call("DEBUG", "RELOAD")
+        connection.close()
+    return after_epoch is not None
+
+
+def data_differences(pair, after_epoch):
+    """Compares all data, and again after what `after_epoch` says has happened to ours."""
+    found = compare_data(pair.peer.port, pair.ours.port)
+    if not found and disturb(pair, after_epoch):
+        # Encodings may change: Redis' do too when it loads its data.
+        found = compare_data(pair.peer.port, pair.ours.port, encodings=False)
+        for difference in found:
+            difference.where += ", after " + after_epoch
+    return found
+
+
+def run_epoch(pair, seed, epoch, budget, after_epoch):
     """Returns (commands sent, history, difference or None, whether it is one of the data)."""
     generator = Generator(seed, epoch)
     connections = fresh_connections(pair)
@@ -140,11 +162,11 @@ def run_epoch(pair, seed, epoch, budget):
     finally:
         for connection in connections:
             connection.close()
-    found = compare_data(pair.peer.port, pair.ours.port)
+    found = data_differences(pair, after_epoch)
     return len(history), history, found[0] if found else None, bool(found)
 
 
-def replay(pair, history, of_data):
+def replay(pair, history, of_data, after_epoch=None):
     """Runs a history on empty databases; returns the Differences of its last batch or the data."""
     connections = fresh_connections(pair)
     try:
@@ -160,17 +182,18 @@ def replay(pair, history, of_data):
     finally:
         for connection in connections:
             connection.close()
-    return compare_data(pair.peer.port, pair.ours.port) if of_data else []
+    return data_differences(pair, after_epoch) if of_data else []
 
 
-def report(pair, seed, epoch, history, difference, of_data, out):
+def report(pair, where, history, difference, of_data, after_epoch, out):
     """Shortens and prints one difference."""
     signature = difference.signature()
 
     def still_shows(candidate):
-        return any(d.signature() == signature for d in replay(pair, candidate, of_data))
+        return any(d.signature() == signature for d in replay(
+            pair, candidate, of_data, after_epoch))
 
-    print("DIFFERENCE in epoch %d of seed %s\n  %s" % (epoch, seed, difference), file=out)
+    print("DIFFERENCE in %s\n  %s" % (where, difference), file=out)
     if still_shows(history):
         print_history("reproduction", shrink(history, still_shows), history, out)
     else:
@@ -210,14 +233,19 @@ def print_history(title, short, history, out):
     out.flush()
 
 
-def run(pair, seed, commands, differences_max=5, first_epoch=0, out=sys.stdout, shorten=True):
-    """Sends about `commands` commands; returns the number of distinct differences."""
+def run(pair, seed, commands, differences_max=5, first_epoch=0, out=sys.stdout, shorten=True,
+        after_epoch=None):
+    """Sends about `commands` commands; returns the number of distinct differences.
+
+    after_epoch: what happens to ours before data is compared again: None, "reload" or "kill".
+    """
     sent, epoch, seen = 0, first_epoch, {}
     busy = 0.0
     while sent < commands and len(seen) < differences_max:
         epoch_started = time.monotonic()
         budget = min(EPOCH_COMMANDS, commands - sent)
-        count, history, difference, of_data = run_epoch(pair, seed, epoch, budget)
+        count, history, difference, of_data = run_epoch(pair, seed, epoch, budget,
+                                                         after_epoch)
         busy += time.monotonic() - epoch_started
         sent += count
         lost = difference is not None and difference.ours == EOF
@@ -228,26 +256,34 @@ def run(pair, seed, commands, differences_max=5, first_epoch=0, out=sys.stdout, 
             signature = difference.signature()
             seen[signature] = seen.get(signature, 0) + 1
             if seen[signature] == 1 and shorten:
-                report(pair, seed, epoch, history, difference, of_data, out)
+                report(pair, "epoch %d of seed %s" % (epoch, seed), history, difference, of_data,
+                       after_epoch, out)
         epoch += 1
     print("generator: seed %s, %d commands in %d epochs, %.0f commands/s, %d differences" % (
         seed, sent, epoch - first_epoch, sent / busy, len(seen)), file=out)
     return len(seen)
 
 
+def add_arguments(parser):
+    parser.add_argument("--seed", default=None, help="of the generator; default: a new one")
+    parser.add_argument("--commands", type=int, default=200000, help="of the generator")
+    parser.add_argument("--epoch", type=int, default=0, help="first epoch of the generator")
+    parser.add_argument("--max-differences", type=int, default=5)
+    parser.add_argument("--after-epoch", choices=("reload", "kill"), default=None,
+                        help="reload or kill ours after each epoch, then compare its data again")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     servers.add_server_arguments(parser)
-    parser.add_argument("--seed", default=None, help="default: a new one, printed")
-    parser.add_argument("--commands", type=int, default=200000)
-    parser.add_argument("--epoch", type=int, default=0, help="the first epoch to run")
-    parser.add_argument("--max-differences", type=int, default=5)
+    add_arguments(parser)
     arguments = parser.parse_args()
     seed = arguments.seed or str(random.SystemRandom().randrange(1 << 32))
     print("generator: seed %s" % seed)
     pair = Pair(*servers.start_pair(arguments))
     try:
-        found = run(pair, seed, arguments.commands, arguments.max_differences, arguments.epoch)
+        found = run(pair, seed, arguments.commands, arguments.max_differences, arguments.epoch,
+                    after_epoch=arguments.after_epoch)
     finally:
         stopped = pair.stop()
     if stopped:

@@ -2,6 +2,7 @@
 """Starts and stops the servers under comparison, each in its own directory and port."""
 
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -99,6 +100,12 @@ class Server:
         self.directory = None
         self.start()
 
+    def kill_and_start(self):
+        """SIGKILL, then a start on the data that it left."""
+        self.process.kill()
+        self.process.wait()
+        self.start()
+
     def alive(self):
         return self.process is None or self.process.poll() is None
 
@@ -137,7 +144,8 @@ def start_pair(arguments, extra_options=()):
         if arguments.ours_port:
             return peer, Server("ours", arguments.ours_port)
         ours = Server("ours", free_port(peer.port + 1, arguments.last_port), arguments.server,
-                      ["--appendfsync", "everysec", *extra_options])
+                      ["--appendfsync", "everysec", *extra_options,
+                       *shlex.split(arguments.ours_options)])
         return peer, ours.start()
     except BaseException:
         peer.stop()
@@ -155,6 +163,8 @@ def add_server_arguments(parser):
                         help="the server under test (default: build/redynamo-server)")
     parser.add_argument("--ours-port", type=int, default=0,
                         help="compare with a server that already runs on this port")
+    parser.add_argument("--ours-options", default="",
+                        help="more options for the server under test, e.g. '--io-threads 2'")
     parser.add_argument("--redis", default=find_redis(), help="the redis-server to compare with")
     parser.add_argument("--first-port", type=int, default=7400)
     parser.add_argument("--last-port", type=int, default=7499)
