@@ -18,6 +18,7 @@ namespace redynamo {
 class Server;
 class Session;
 struct CommandRow;
+struct KeyRef;
 
 // Bits of CommandRow::flags; COMMAND INFO names them.
 enum CommandFlag : uint32_t {
@@ -81,6 +82,9 @@ struct CommandContext {
 using Handler = Reply (*)(CommandContext&, ArgReader&);
 // For kMovableKeys: appends the argv indexes of the keys; false on malformed arguments.
 using GetKeys = bool (*)(std::span<const std::string_view> argv, std::vector<int>* key_indexes);
+// For commands that name keys of another database than the selected one: appends them, whatever
+// the database's number.
+using GetOtherKeys = void (*)(std::span<const std::string_view> argv, std::vector<KeyRef>* keys);
 
 struct CommandRow {
   std::string_view name;      // lower case; "config|get" for a subcommand
@@ -97,6 +101,7 @@ struct CommandRow {
   std::string_view summary;   // our words
   ElementArgs elements = {};
   GetKeys get_keys = nullptr;
+  GetOtherKeys get_other_keys = nullptr;
 };
 
 // Bits of notify-keyspace-events.

@@ -136,6 +136,14 @@ void Dispatcher::CollectKeys(const Session& session, const Command& command,
   keys_.clear();
   auto collect = [this](int database, const CommandRow& row,
                         std::span<const std::string_view> args) {
+    if (row.get_other_keys) {
+      size_t before = keys_.size();
+      row.get_other_keys(args, &keys_);
+      auto no_such = [this](const KeyRef& key) {
+        return key.database < 0 || key.database >= server_.config().databases;
+      };
+      keys_.erase(std::remove_if(keys_.begin() + before, keys_.end(), no_such), keys_.end());
+    }
     if (row.first_key > 0 && row.first_key == row.last_key && !row.get_keys) {
       keys_.push_back({database, args[row.first_key]});
       return;

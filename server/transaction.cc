@@ -49,9 +49,11 @@ void WatchTable::DatabaseCleared(int database) {
   }
 }
 
-void WatchTable::DatabasesSwapped(int a, int b) {
+void WatchTable::DatabasesSwapped(int a, int b,
+                                  const std::function<bool(std::string_view key)>& exists) {
   for (const auto& [place, sessions] : watchers_) {
     if (place.first != a && place.first != b) continue;
+    if (!exists(place.second)) continue;
     for (Session* session : sessions) session->transaction.watch_failed = true;
   }
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -27,8 +28,8 @@ class WatchTable {
   }
   // FLUSHDB: watchers of keys that existed fail.
   void DatabaseCleared(int database);
-  // SWAPDB: watchers of either database fail.
-  void DatabasesSwapped(int a, int b);
+  // SWAPDB: watchers of either database fail whose key exists in one of them.
+  void DatabasesSwapped(int a, int b, const std::function<bool(std::string_view key)>& exists);
 
   // Has a watched key changed, or expired since it was watched?
   static bool Failed(const Session& session, int64_t now_ms);

@@ -79,8 +79,8 @@ std::string_view StringView::value() const {
 
 bool StringView::is_plain() const { return !row_ || row_->row_form() == RowForm::kPlain; }
 
-void StringView::Set(std::string_view value, DeadlineChange deadline) {
-  engine_->WriteBase(this, value, deadline, false);
+void StringView::Set(std::string_view value, DeadlineChange deadline, bool raw) {
+  engine_->WriteBase(this, value, deadline, raw);
 }
 
 Result<int64_t> StringView::Add(int64_t increment) {

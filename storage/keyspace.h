@@ -86,7 +86,9 @@ class StringView : public KeyView {
   std::string_view value() const;
   bool is_plain() const;                    // value() points into the store itself
 
-  void Set(std::string_view value, DeadlineChange deadline = DeadlineChange::Clear());
+  // Replaces whatever the key held, of any type. `raw` is for OBJECT ENCODING's eyes only.
+  void Set(std::string_view value, DeadlineChange deadline = DeadlineChange::Clear(),
+           bool raw = false);
   // INCR and its kin: adds to the counter. InvalidArgument with Redis' error text when the value is
   // not an integer or the sum overflows; then nothing has changed.
   Result<int64_t> Add(int64_t increment);

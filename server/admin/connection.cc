@@ -7,6 +7,7 @@
 #include "base/version.h"
 #include "server/admin/client.h"
 #include "server/command_families.h"
+#include "server/commands/command_support.h"
 #include "server/server.h"
 
 namespace redynamo {
@@ -147,12 +148,9 @@ Reply Reset(CommandContext& context, ArgReader&) {
 }
 
 Reply Select(CommandContext& context, ArgReader& args) {
-  int64_t database = args.Int64();
+  int database = ReadDatabase(context, args);
   if (!args.ok()) return args.error();
-  if (database < 0 || database >= context.server.config().databases) {
-    return Reply::Error("ERR DB index is out of range");
-  }
-  context.session.database = int(database);
+  context.session.database = database;
   return Reply::Ok();
 }
 

@@ -101,7 +101,7 @@ Reply BitCount(CommandContext& ctx, ArgReader& args) {
     start = args.Int64();
     end = args.Int64();
     if (!args.ok()) return args.error();
-    if (start < 0 && end < 0 && start > end) return Reply::Integer(0);
+    if (RunsBackwards(start, end)) return Reply::Integer(0);
     in_bits = ReadRangeUnit(args);
     if (!args.ok()) return args.error();
   }
@@ -190,7 +190,7 @@ Reply BitOp(CommandContext& ctx, ArgReader& args) {
     target.Remove();
     NotifyRemoved(ctx, destination);
   } else {
-    target.Set(result);
+    target.Set(result, DeadlineChange::Clear(), /*raw=*/true);
     if (!existed) NotifyNew(ctx, destination);
     ctx.Notify(kNotifyString, "set", destination);
   }

@@ -2,6 +2,7 @@
 #include "server/commands/command_support.h"
 
 #include <cstring>
+#include <limits>
 
 #include "server/server.h"
 
@@ -22,6 +23,16 @@ Reply ExpireTimeError(const CommandContext& ctx) {
 Reply ViewError(const Status& status) {
   const std::string& message = status.message();
   return Reply::ErrorText(message.starts_with("ERR ") ? message : "ERR " + message);
+}
+
+int ReadDatabase(const CommandContext& ctx, ArgReader& args) {
+  int64_t database = args.Int64();
+  if (database < std::numeric_limits<int>::min() || database > std::numeric_limits<int>::max()) {
+    args.Fail("ERR value is out of range, value must between -2147483648 and 2147483647");
+  } else if (database < 0 || database >= ctx.server.config().databases) {
+    args.Fail("ERR DB index is out of range");
+  }
+  return args.ok() ? int(database) : 0;
 }
 
 std::string_view ObjectTypeName(ObjectType type) {

@@ -63,6 +63,9 @@ Reply ExpireTimeError(const CommandContext& ctx);
 // The text of a view's InvalidArgument, with the code word that a client expects.
 Reply ViewError(const Status& status);
 
+// A database's number; latches Redis' texts for what is no number or no such database.
+int ReadDatabase(const CommandContext& ctx, ArgReader& args);
+
 // As TYPE names it.
 std::string_view ObjectTypeName(ObjectType type);
 

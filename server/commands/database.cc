@@ -49,7 +49,19 @@ Reply SwapDb(CommandContext& ctx, ArgReader& args) {
   if (first < 0 || second < 0 || first >= databases || second >= databases) {
     return Reply::Error("ERR DB index is out of range");
   }
-  ctx.server.engine().SwapDatabases(int(first), int(second));
+  if (first != second) {
+    // A key that is on disk only counts as there: a transaction may fail for nothing, never pass.
+    auto exists = [&](std::string_view key) {
+      for (int database : {int(first), int(second)}) {
+        KeyRef ref{database, key};
+        if (!ctx.server.engine().Resident({&ref, 1})) return true;
+        if (ctx.keys.In(database).Peek(key).exists()) return true;
+      }
+      return false;
+    };
+    ctx.server.watches().DatabasesSwapped(int(first), int(second), exists);
+    ctx.server.engine().SwapDatabases(int(first), int(second));
+  }
   ctx.CountChange();
   return Reply::Ok();
 }

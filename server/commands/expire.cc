@@ -33,7 +33,8 @@ bool ReadConditions(ArgReader& args, ExpireConditions* conditions, Reply* error)
     } else if (args.TryWord("LT")) {
       conditions->lt = true;
     } else {
-      *error = Reply::ErrorText("ERR Unsupported option " + std::string(args.peek()));
+      std::string_view shown = args.peek().substr(0, args.peek().find('\0'));  // as Redis cuts it
+      *error = Reply::ErrorText("ERR Unsupported option " + std::string(shown));
       return false;
     }
   }

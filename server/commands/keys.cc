@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keys of whatever type: removing, renaming, copying, asking. Deadlines are in expire.cc.
-#include <limits>
-
+#include "base/number.h"
 #include "server/command_families.h"
 #include "server/commands/command_support.h"
 #include "server/server.h"
@@ -9,7 +8,6 @@
 namespace redynamo {
 namespace {
 
-constexpr std::string_view kNoSuchDatabase = "ERR DB index is out of range";
 constexpr std::string_view kSameObject = "ERR source and destination objects are the same";
 
 Reply Del(CommandContext& ctx, ArgReader& args) {
@@ -67,17 +65,6 @@ Reply RenameNx(CommandContext& ctx, ArgReader& args) {
   return RenameTo(ctx, args, /*only_if_free=*/true, Reply::Integer(1), Reply::Integer(0));
 }
 
-// A database's number as an argument; latches Redis' texts.
-int ReadDatabase(const CommandContext& ctx, ArgReader& args) {
-  int64_t database = args.Int64();
-  if (database < std::numeric_limits<int>::min() || database > std::numeric_limits<int>::max()) {
-    args.Fail("ERR value is out of range, value must between -2147483648 and 2147483647");
-  } else if (database < 0 || database >= ctx.server.config().databases) {
-    args.Fail(kNoSuchDatabase);
-  }
-  return args.ok() ? int(database) : 0;
-}
-
 Reply Copy(CommandContext& ctx, ArgReader& args) {
   std::string_view from = args.Next();
   std::string_view to = args.Next();
@@ -124,20 +111,61 @@ Reply Move(CommandContext& ctx, ArgReader& args) {
   return Reply::Integer(1);
 }
 
+// COPY from to DB 3: the key `to` of database 3.
+void CopyOtherKeys(std::span<const std::string_view> argv, std::vector<KeyRef>* keys) {
+  for (size_t i = 3; i + 1 < argv.size(); i++) {
+    int64_t database;
+    if (!EqualsIgnoreCase(argv[i], "DB") || !ParseInt64(argv[i + 1], &database)) continue;
+    if (database == int(database)) keys->push_back({int(database), argv[2]});
+  }
+}
+
+void MoveOtherKeys(std::span<const std::string_view> argv, std::vector<KeyRef>* keys) {
+  int64_t database;
+  if (!ParseInt64(argv[2], &database) || database != int(database)) return;
+  keys->push_back({int(database), argv[1]});
+}
+
 constexpr std::string_view kCostOfKeys = "O(N) where N is the number of keys";
 constexpr std::string_view kCostOfCopy =
     "O(N) where N is the number of elements, O(1) for a string";
 using enum KeyAccess;
 
 constexpr CommandRow kRows[] = {
-    {"copy", -3, kWrite | kDenyOom, 1, 2, 1, kReadWrite, Copy, "generic", "6.2.0", kCostOfCopy,
-     "Copies a key's value and deadline to another key"},
+    {"copy",
+     -3,
+     kWrite | kDenyOom,
+     1,
+     2,
+     1,
+     kReadWrite,
+     Copy,
+     "generic",
+     "6.2.0",
+     kCostOfCopy,
+     "Copies a key's value and deadline to another key",
+     {},
+     nullptr,
+     CopyOtherKeys},
     {"del", -2, kWrite, 1, -1, 1, kRemove, Del, "generic", "1.0.0", kCostOfKeys,
      "Removes keys and gives the number of those that existed"},
     {"exists", -2, kReadonly | kFast, 1, -1, 1, kRead, Exists, "generic", "1.0.0", kCostOfKeys,
      "Counts the keys that exist, each as often as it is named"},
-    {"move", 3, kWrite | kFast, 1, 1, 1, kReadWrite, Move, "generic", "1.0.0", kCostOfCopy,
-     "Moves a key to another database"},
+    {"move",
+     3,
+     kWrite | kFast,
+     1,
+     1,
+     1,
+     kReadWrite,
+     Move,
+     "generic",
+     "1.0.0",
+     kCostOfCopy,
+     "Moves a key to another database",
+     {},
+     nullptr,
+     MoveOtherKeys},
     {"rename", 3, kWrite, 1, 2, 1, kReadWrite, Rename, "generic", "1.0.0", kCostOfCopy,
      "Renames a key, replacing one that has the new name"},
     {"renamenx", 3, kWrite | kFast, 1, 2, 1, kReadWrite, RenameNx, "generic", "1.0.0", kCostOfCopy,

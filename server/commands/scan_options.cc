@@ -10,8 +10,10 @@
 namespace redynamo {
 namespace {
 
-// As strtoul in base 10, but the text must be the number and nothing else; empty is 0.
+// As strtoul in base 10, so what follows a zero byte is not seen, but the text must be the number
+// and nothing else; empty is 0.
 bool ParseCursor(std::string_view text, uint64_t* cursor) {
+  text = text.substr(0, text.find('\0'));
   if (text.empty()) {
     *cursor = 0;
     return true;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sets, one at a time. set_algebra.cc has unions, intersections and differences.
+#include <algorithm>
 #include <limits>
 #include <vector>
 
+#include "base/number.h"
 #include "server/command_families.h"
 #include "server/commands/command_support.h"
 #include "server/commands/random_picks.h"
@@ -91,16 +93,31 @@ Reply SCard(CommandContext& ctx, ArgReader& args) {
   return Reply::Integer(int64_t(set.size()));
 }
 
+// In Redis a small set of integers is a sorted array, and clients have come to see it sorted.
+void SortIntegers(std::vector<std::string_view>* members) {
+  auto number = [](std::string_view text) {
+    int64_t value = 0;
+    ParseInt64(text, &value);
+    return value;
+  };
+  std::sort(members->begin(), members->end(),
+            [&](std::string_view a, std::string_view b) { return number(a) < number(b); });
+}
+
 Reply SMembers(CommandContext& ctx, ArgReader& args) {
   SetView set = ReadSet(ctx, args.Next());
   if (!set.exists()) return Reply::Set();
   if (set.wrong_type()) return WrongType();
-  Reply answer = Reply::Set();
-  answer.Reserve(set.size());
+  std::vector<std::string_view> members;
+  members.reserve(set.size());
   set.ForEach([&](std::string_view member) {
-    answer.AddView(member);
+    members.push_back(member);
     return true;
   });
+  if (std::string_view(set.encoding()) == "intset") SortIntegers(&members);
+  Reply answer = Reply::Set();
+  answer.Reserve(members.size());
+  for (std::string_view member : members) answer.AddView(member);
   return answer;
 }
 

@@ -42,7 +42,7 @@ Reply GetRange(CommandContext& ctx, ArgReader& args) {
   if (!view.exists()) return Reply::View("");
   if (view.wrong_type()) return WrongType();
   std::string_view value = view.value();
-  if (!ClampRange(&start, &end, value.size())) return Reply::View("");
+  if (RunsBackwards(start, end) || !ClampRange(&start, &end, value.size())) return Reply::View("");
   std::string_view part = value.substr(size_t(start), size_t(end - start + 1));
   return view.is_plain() ? Reply::View(part) : Reply::Bulk(std::string(part));
 }

@@ -162,6 +162,13 @@ TEST_CASE("bits: overflow wraps, saturates or fails as asked") {
   }
 }
 
+TEST_CASE("index range: only a pair of negative ends in the wrong order runs backwards") {
+  CHECK(RunsBackwards(-1, -2));
+  CHECK_FALSE(RunsBackwards(-2, -1));
+  CHECK_FALSE(RunsBackwards(-1, 0));
+  CHECK_FALSE(RunsBackwards(3, 2));
+}
+
 TEST_CASE("index range: negative ends count from the end, and all ends are clamped") {
   struct Case {
     int64_t start, end;
@@ -170,10 +177,10 @@ TEST_CASE("index range: negative ends count from the end, and all ends are clamp
     int64_t first, last;
   };
   const Case cases[] = {
-      {0, -1, 5, true, 0, 4},      {-3, -2, 5, true, 2, 3},      {-100, 2, 5, true, 0, 2},
-      {1, 100, 5, true, 1, 4},     {3, 2, 5, false, 0, 0},       {-1, -2, 5, false, 0, 0},
-      {5, 10, 5, false, 0, 0},     {0, 0, 0, false, 0, 0},       {0, -100, 5, true, 0, 0},
-      {kMin, kMax, 5, true, 0, 4}, {kMax, kMax, 5, false, 0, 0},
+      {0, -1, 5, true, 0, 4},   {-3, -2, 5, true, 2, 3},     {-100, 2, 5, true, 0, 2},
+      {1, 100, 5, true, 1, 4},  {3, 2, 5, false, 0, 0},      {-1, -2, 5, false, 0, 0},
+      {-9, -10, 5, true, 0, 0}, {5, 10, 5, false, 0, 0},     {0, 0, 0, false, 0, 0},
+      {0, -100, 5, true, 0, 0}, {kMin, kMax, 5, true, 0, 4}, {kMax, kMax, 5, false, 0, 0},
   };
   for (Case c : cases) {
     CAPTURE(c.start);

@@ -101,6 +101,23 @@ TEST_CASE("engine: clearing a database survives crash and checkpoint") {
   }
 }
 
+TEST_CASE("engine: databases exchange amid a command's writes, also after a crash") {
+  EngineFixture t;
+  t.Set("k", "zero");
+  t.Do({}, [&](Keyspace keys) {
+    keys.String("before").Set("x");
+    t.engine->SwapDatabases(0, 1);
+    keys.String("after").Set("y");
+  });
+  for (int round = 0; round < 3; round++) {
+    CHECK(t.engine->Database(0).size() == 1);
+    CHECK(t.engine->Database(1).size() == 2);
+    CHECK(t.Get("after") == "y");
+    CHECK(t.Get("k") == "(none)");
+    round == 0 ? t.Crash() : t.Restart();
+  }
+}
+
 // Random commands against a plain model, with crashes, checkpoints and page-out in between.
 TEST_CASE("engine: random histories equal a model across crashes and checkpoints") {
   for (uint64_t seed = 1; seed <= 2; seed++) {
