@@ -43,7 +43,12 @@ bool AllowedInMulti(const AdmissionCall& call, Reply* refusal) {
   return false;
 }
 
+// What MULTI queues takes memory, too, whatever it will do.
 bool Memory(const AdmissionCall& call, Reply* refusal) {
+  bool queues = call.session.transaction.open && !call.command.is_exec &&
+                call.command.name() != "discard" && call.command.name() != "quit" &&
+                call.command.name() != "reset";
+  if (!(call.flags & kDenyOom) && !queues) return true;
   if (!call.server.has_engine() || !call.server.engine().OutOfMemory()) return true;
   *refusal = Reply::Error("OOM command not allowed when used memory > 'maxmemory'.");
   return false;
@@ -88,7 +93,7 @@ constexpr AdmissionCheck kChecks[] = {
     {"debug permission", 0, DebugPermission},
     {"authentication", 0, Authenticated},
     {"transaction", kNoMulti, AllowedInMulti},
-    {"memory", kDenyOom, Memory},
+    {"memory", 0, Memory},
     {"log space", kWrite, LogSpace},
     {"subscriber mode", 0, PubSubMode},
     {"loading", 0, Loaded},

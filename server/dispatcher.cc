@@ -105,8 +105,10 @@ ExecuteResult Dispatcher::Refuse(Session& session, const Command* command, const
   if (session.transaction.open) session.transaction.queue_failed = true;
   if (command && command->is_exec) {
     DiscardTransaction(server_, session);
+    std::string_view reason = error.text();
+    if (reason.starts_with("ERR ")) reason.remove_prefix(4);
     session.Write(Reply::ErrorText("EXECABORT Transaction discarded because of: " +
-                                   std::string(error.text())));
+                                   std::string(reason)));
     return Finish(session);
   }
   session.Write(error);
@@ -255,7 +257,6 @@ ExecuteResult Dispatcher::RunAlone(Session& session, const Command& command,
 // and by what this client has seen before.
 ExecuteResult Dispatcher::Finish(Session& session) {
   if (server_.has_touched()) server_.CommitTouched(session.output.last_position());
-  server_.stats().commands_processed++;
   session.commands++;
   session.last_interaction_ms = server_.now_ms();
   if (__builtin_expect(session.reply_mode != ReplyMode::kOn, 0)) AdvanceReplyMode(session);
@@ -283,6 +284,7 @@ void Dispatcher::Run(Session& session, const Command& command,
   ArgReader args(argv.subspan(command.container ? 2 : 1));
   Reply reply = command.row->handler(context, args);
   ServerStats& stats = server_.stats();
+  stats.commands_processed++;
   CommandStats& figures = stats.commands[command.id];
   if (__builtin_expect(reply.IsError(), 0)) {
     stats.CountError(reply.text());

@@ -87,6 +87,9 @@ Reply PubSubHelp(CommandContext&, ArgReader&) {
 }
 
 Reply Monitor(CommandContext& context, ArgReader&) {
+  if (context.session.transaction.running) {
+    return Reply::Error("ERR MONITOR isn't allowed for DENY BLOCKING client");
+  }
   context.server.pubsub().AddMonitor(context.session);
   return Reply::Ok();
 }
@@ -96,7 +99,7 @@ constexpr uint32_t kTell = kPubSub | kLoading | kStale | kFast | kMayReplicate;
 constexpr uint32_t kAsk = kPubSub | kLoading | kStale;
 
 constexpr CommandRow kRows[] = {
-    {"monitor", 1, kAdmin | kNoScript | kLoading | kStale | kNoMulti, 0, 0, 0, KeyAccess::kNone,
+    {"monitor", 1, kAdmin | kNoScript | kLoading | kStale, 0, 0, 0, KeyAccess::kNone,
      Monitor, "server", "1.0.0", "O(1)", "Shows every command that the server runs"},
     {"psubscribe", -2, kListen, 0, 0, 0, KeyAccess::kNone, Subscribe<ChannelKind::kPattern>,
      "pubsub", "2.0.0", "O(N) where N is the number of patterns to subscribe to.",
