@@ -43,6 +43,10 @@ KNOWN = [
     Known("page-out is a policy of ours", "The list of policies has one more name.",
           r"config set maxmemory-policy .*", r".*allkeys-random, noeviction\"",
           r".*allkeys-random, noeviction, page-out\""),
+    Known("encodings of strings that look alike",
+          "Redis unpacks a string that SETBIT or BITFIELD only looks at, and never packs the sum of "
+          "INCRBYFLOAT; we hold both as SET would. Only OBJECT ENCODING shows it.",
+          r"(object encoding|\(key\)) [^htn].*", r'\$"(raw|embstr)"', r'\$"(embstr|int)"'),
     Known("zero bytes in errors",
           "Redis cuts an argument that it puts into an error at its first zero byte, since it "
           "prints it as a C string; we show it whole.",
