@@ -36,7 +36,10 @@ class Difference:
     def signature(self):
         """Equal for differences that are most likely the same bug."""
         name = self.command[0].upper() if self.command else b""
-        return name, self.theirs[0], self.ours[0], self.reason
+        texts = ()
+        if name == b"OBJECT" or "-" in (self.theirs[0], self.ours[0]):
+            texts = show(self.theirs, 30), show(self.ours, 30)
+        return name, self.theirs[0], self.ours[0], self.reason, texts
 
     def __str__(self):
         return "%s%s\n    reason: %s\n    redis:  %s\n    ours:   %s" % (
