@@ -64,7 +64,7 @@ class FileStream {
   Status Add(std::string_view key, Write write) {
     order_.OnKey(key);
     if (Status status = CutIfFull(key); !status.ok()) return status;
-    if (tombstone_ && tombstone_->upper <= key) {
+    if (tombstone_ && key >= tombstone_->upper) {
       if (Status status = WriteTombstone(); !status.ok()) return status;
     }
     if (Status status = OpenFile(); !status.ok()) return status;
@@ -176,7 +176,7 @@ class RocksIngest : public IngestBatch {
   Status Commit() override {
     CHECK_THAT(!done_);
     Latch(0, [&] { return WriteMeta(); }).ok();
-    for (auto& [place, stream] : streams_) Latch(0, [&] { return stream->Finish(); }).ok();
+    for (auto& entry : streams_) Latch(0, [&] { return entry.second->Finish(); }).ok();
     Latch(0, [&] { return Ingest(); }).ok();
     if (!status_.ok()) {
       DeleteFiles();

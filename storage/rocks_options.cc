@@ -23,9 +23,10 @@ rocksdb::DBOptions MakeDbOptions(const RocksRowStoreOptions& options) {
   // Files are deleted by background threads, never by the reader that drops the last reference.
   db.avoid_unnecessary_blocking_io = true;
 
-  // There is no memtable to speak of: compactions only. Flush threads would idle.
+  // There is no memtable to speak of: compactions only. One that merges level 0 may use all of the
+  // threads, as it alone decides when IngestPressure ends.
   db.max_background_jobs = options.background_threads;
-  db.max_subcompactions = 1;
+  db.max_subcompactions = uint32_t(options.background_threads);
   db.avoid_flush_during_shutdown = true;
   db.avoid_flush_during_recovery = true;
 
@@ -137,7 +138,8 @@ rocksdb::ReadOptions MakeRocksReadOptions() {
 Status FromRocksStatus(const rocksdb::Status& status, std::string_view what) {
   if (status.ok()) return Status::Ok();
   std::string message = std::string(what) + ": " + status.ToString();
-  if (status.IsNoSpace()) return {StatusCode::kNoSpace, std::move(message)};
+  if (status.IsNoSpace() || status.IsCompactionTooLarge())
+    return {StatusCode::kNoSpace, std::move(message)};
   if (status.IsCorruption()) return {StatusCode::kCorruption, std::move(message)};
   if (status.IsShutdownInProgress() || status.IsManualCompactionPaused()) {
     return {StatusCode::kShutdown, std::move(message)};

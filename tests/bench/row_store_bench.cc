@@ -95,7 +95,7 @@ void BM_RowStoreMultiGetHeads(benchmark::State& state) {
   }
   state.SetItemsProcessed(int64_t(state.iterations() * kBatch));
   RowStoreStats stats = store->Stats();
-  state.counters["us_per_key"] =
+  state.counters["seconds_per_million"] =
       benchmark::Counter(double(state.iterations() * kBatch) / 1e6,
                          benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
   state.counters["sst_MB"] = double(stats.live_sst_bytes) / 1e6;
@@ -119,7 +119,7 @@ void BM_RowStoreIngest(benchmark::State& state) {
   constexpr uint64_t kStride = 4;
   for (auto _ : state) IngestHeads(store->get(), &random, kStride);
   state.SetItemsProcessed(int64_t(state.iterations() * kHeads / kStride));
-  state.counters["us_per_row"] =
+  state.counters["seconds_per_million"] =
       benchmark::Counter(double(state.iterations() * kHeads / kStride) / 1e6,
                          benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
