@@ -12,6 +12,8 @@ namespace {
 // A chunk that a single reply has made bigger is freed instead of kept.
 constexpr size_t kKeptCapacityMax = 64 * 1024;
 constexpr size_t kPoolChunks = 64;
+// Chunks that have left are taken out of the list this many at a time.
+constexpr size_t kForgetChunks = 1024;
 // Room for the reply that goes over kChunkBytes, if it is a usual one.
 constexpr size_t kFreshCapacity = OutputBuffer::kChunkBytes + 2048;
 
@@ -97,8 +99,8 @@ void OutputBuffer::Consume(uint64_t bytes) {
     bytes -= rest;
     head_skip_ = 0;
     GiveChunk(std::move(first));
-    if (++full_head_ == full_.size()) {
-      full_.clear();
+    if (++full_head_ == full_.size() || full_head_ >= kForgetChunks) {
+      full_.erase(full_.begin(), full_.begin() + ptrdiff_t(full_head_));
       full_head_ = 0;
     }
   }

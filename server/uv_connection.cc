@@ -2,6 +2,7 @@
 #include "server/uv_connection.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "server/server.h"
 #include "server/uv_address.h"
@@ -107,7 +108,7 @@ void UvConnection::OnAlloc(uv_handle_t* handle, size_t, uv_buf_t* buffer) {
   if (self->read_turn_ == turn) return;
   bool waiting = self->batch_ != nullptr;  // not all has been executed
   if (waiting && self->parser_.pending_bytes() >= kWaitingInputBytes) {
-    self->StopReading();
+    self->stop_reading_ = true;  // not here: libuv is about to call OnRead
     return;
   }
   self->read_turn_ = turn;
@@ -118,7 +119,10 @@ void UvConnection::OnAlloc(uv_handle_t* handle, size_t, uv_buf_t* buffer) {
 
 void UvConnection::OnRead(uv_stream_t* stream, ssize_t size, const uv_buf_t* buffer) {
   auto* self = static_cast<UvConnection*>(stream->data);
-  if (size == UV_ENOBUFS && buffer->len == 0) return;
+  if (size == UV_ENOBUFS && buffer->len == 0) {
+    if (std::exchange(self->stop_reading_, false)) self->StopReading();
+    return;
+  }
   self->HandleRead(size);
 }
 

@@ -92,6 +92,7 @@ class UvConnection : public Transport {
   uint64_t write_bytes_ = 0;      // of the asynchronous write under way; 0: none is
   const bool unix_socket_;
   bool reading_ = false;
+  bool stop_reading_ = false;     // OnAlloc asks OnRead to
   bool end_of_input_ = false;     // the client has shut down its side
   bool protocol_error_ = false;
   bool closing_ = false;

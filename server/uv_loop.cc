@@ -256,13 +256,12 @@ void UvLoop::EndTurn() {
   turn_has_work_ = false;
   Status status = server_.EndTurn();
   if (!status.ok()) FailLog(status);
-  FlushConnections();
+  FlushConnections(server_.ReleasablePosition());
   if (shutdown_ && !stopped_ && !server_.loading().loading) Stop();
 }
 
 // Connections whose replies wait for a later position stay in the list.
-void UvLoop::FlushConnections() {
-  uint64_t position = server_.ReleasablePosition();
+void UvLoop::FlushConnections(uint64_t position) {
   size_t kept = 0;
   for (size_t i = 0; i < to_flush_.size(); ++i) {
     UvConnection* connection = to_flush_[i];
@@ -319,6 +318,7 @@ void UvLoop::Stop() {
   }
   listeners_.clear();
   CloseEngine();
+  if (exit_code_ == kExitOk) FlushConnections(UINT64_MAX);  // all is on disk now
   uv_stop(&loop_);
 }
 

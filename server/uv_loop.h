@@ -69,7 +69,7 @@ class UvLoop : public LoopControl {
   void OnIdle();
   void OnAsync();
   void EndTurn();
-  void FlushConnections();
+  void FlushConnections(uint64_t position);
   void UpdateIdle();
   void OpenEngine();
   void WaitForShortOpening();
