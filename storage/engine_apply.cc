@@ -44,6 +44,7 @@ Row* EngineImpl::ApplyValue(uint16_t ns, uint16_t slot, uint64_t hash, std::stri
     row = NewRow(key, value_len, false);
     table.rows.Insert(hash, row);
     row->access = AccessNow();
+    if (!known_absent_.empty()) known_absent_.erase({ns, std::string(key)});
   } else {
     if (row->row_form() == RowForm::kCollection) {
       Collection* c = row->collection();

@@ -209,6 +209,7 @@ class EngineImpl {
                            std::optional<std::string_view> head);
   // Loads at once, on the calling thread: only replay may block like that.
   Status LoadNow(uint16_t ns, std::string_view key, Row** row);
+  PendingLoad& QueueLoad(LoadKey key);
   void FlushLoads();
   void FinishLoads(const std::vector<std::pair<LoadKey, Row*>>& loaded, Status status);
   void InstallLoaded(uint16_t ns, std::string_view key, Row* row);
@@ -287,7 +288,8 @@ class EngineImpl {
 
   std::map<LoadKey, PendingLoad> pending_loads_;
   std::vector<LoadKey> load_queue_;  // of this turn; goes to the background as one batch
-  std::set<LoadKey> known_absent_;   // asked for and not there, while the askers run
+  // Asked for and not on disk. A key leaves it when it is made, before it can get there.
+  std::set<LoadKey> known_absent_;
   uint32_t warm_up_slot_ = 0;
   uint64_t warm_up_checkpoints_ = 0;  // finished ones when the running read began
   bool warm_up_busy_ = false, warm_up_done_ = false;

@@ -12,6 +12,7 @@
 namespace redynamo {
 namespace {
 
+constexpr size_t kKnownAbsentMax = 65'536;
 constexpr int kWarmUpSlots = 64;            // read by one background task
 constexpr uint64_t kWarmUpMemoryPercent = 90;
 
@@ -91,19 +92,22 @@ bool EngineImpl::Resident(std::span<const KeyRef> keys) {
   return true;
 }
 
+EngineImpl::PendingLoad& EngineImpl::QueueLoad(LoadKey key) {
+  auto [it, is_new] = pending_loads_.try_emplace(key);
+  if (is_new) {
+    it->second.epoch = namespaces_[key.first]->epoch;
+    load_queue_.push_back(std::move(key));
+  }
+  return it->second;
+}
+
 void EngineImpl::Load(std::span<const KeyRef> keys, std::function<void(Status)> done) {
   auto call = std::make_shared<LoadCall>();
   call->missing = 0;
   call->done = std::move(done);
   for (const KeyRef& ref : keys) {
     if (Resident({&ref, 1})) continue;
-    LoadKey key{NamespaceOf(ref.database), std::string(ref.key)};
-    auto [it, is_new] = pending_loads_.try_emplace(key);
-    if (is_new) {
-      it->second.epoch = namespaces_[key.first]->epoch;
-      load_queue_.push_back(key);
-    }
-    it->second.calls.push_back(call);
+    QueueLoad({NamespaceOf(ref.database), std::string(ref.key)}).calls.push_back(call);
     call->missing++;
   }
   if (call->missing == 0) PostToDataThread([call] { call->done(Status::Ok()); });
@@ -161,7 +165,8 @@ void EngineImpl::FinishLoads(const std::vector<std::pair<LoadKey, Row*>>& loaded
     } else if (row) {
       FreeObject(row);
     } else if (stands && status.ok()) {
-      known_absent_.insert(key);  // until the waiting commands have run
+      if (known_absent_.size() >= kKnownAbsentMax) known_absent_.clear();
+      known_absent_.insert(key);
     }
     if (!node) continue;
     for (auto& call : node.mapped().calls) {
@@ -170,7 +175,6 @@ void EngineImpl::FinishLoads(const std::vector<std::pair<LoadKey, Row*>>& loaded
     }
   }
   for (auto& call : ready) call->done(call->status);
-  known_absent_.clear();
 }
 
 // Streams slots into memory after a start, until all is resident or memory is nearly full.

@@ -93,6 +93,12 @@ void EngineImpl::Prefetch(int database, std::span<const std::string_view> keys) 
   for (const Probe& p : probes_) {
     if (SlotTable* table = space.slots[p.slot].get()) table->rows.PrefetchRow(p.hash);
   }
+  if (space.live == space.resident) return;
+  // Cold ones are read as one batch, before the first command that needs one is parked.
+  for (const Probe& p : probes_) {
+    KeyRef ref{database, p.key};
+    if (!Resident({&ref, 1})) QueueLoad({space.id, std::string(p.key)});
+  }
 }
 
 void EngineImpl::Locate(std::string_view key, uint16_t* slot, uint64_t* hash) {
