@@ -13,10 +13,17 @@ constexpr uint8_t kMetaVersion = 1;
 constexpr char kCheckpointKey[] = "checkpoint";
 constexpr char kClocksKey[] = "clocks";
 constexpr char kSlotsPrefix[] = "slots";
+constexpr char kIrregularKey[] = "irregular";
 
 std::string SlotsKey(size_t ns) {
   std::string key = kSlotsPrefix;
   PutBig(&key, ns, 2);
+  return key;
+}
+
+std::string IrregularKeyOf(uint64_t partition) {
+  std::string key = kIrregularKey;
+  PutBig(&key, partition, 2);
   return key;
 }
 
@@ -48,6 +55,33 @@ Status LoadClocks(RowStore* store, std::vector<PartitionClock>* out) {
     out->push_back(std::move(clock));
   }
   return Status::Ok();
+}
+
+Status LoadIrregular(RowStore* store, std::map<uint16_t, std::string>* out) {
+  auto bytes = store->GetMeta(kIrregularKey);
+  if (!bytes.ok()) return bytes.status();
+  if (!*bytes) return Status::Ok();
+  ByteReader in(**bytes);
+  while (!in.empty()) {
+    uint64_t partition = in.Varint();
+    if (!in.ok() || partition > 0xffff) return Malformed(kIrregularKey);
+    auto record = store->GetMeta(IrregularKeyOf(partition));
+    if (!record.ok()) return record.status();
+    if (!*record) return Malformed(kIrregularKey);
+    (*out)[uint16_t(partition)] = std::move(**record);
+  }
+  return Status::Ok();
+}
+
+// Partitions that are no longer irregular leave the list; their old records are never read again.
+Status PutIrregular(const std::map<uint16_t, std::string>& irregular, IngestBatch* batch) {
+  std::string list;
+  for (const auto& [partition, record] : irregular) {
+    PutVarint(&list, partition);
+    Status status = batch->PutMeta(IrregularKeyOf(partition), record);
+    if (!status.ok()) return status;
+  }
+  return batch->PutMeta(kIrregularKey, list);
 }
 
 }  // namespace
@@ -89,6 +123,7 @@ Result<CheckpointMeta> LoadCheckpointMeta(RowStore* store, int databases) {
     if (!status.ok()) return status;
   }
   Status status = LoadClocks(store, &meta.clocks);
+  if (status.ok()) status = LoadIrregular(store, &meta.irregular);
   if (!status.ok()) return status;
   return meta;
 }
@@ -115,7 +150,9 @@ Status PutCheckpointMeta(const CheckpointMeta& meta, IngestBatch* batch) {
   if (!status.ok()) return status;
   out.clear();
   for (const PartitionClock& clock : meta.clocks) clock.EncodeTo(&out);
-  return batch->PutMeta(kClocksKey, out);
+  status = batch->PutMeta(kClocksKey, out);
+  if (!status.ok()) return status;
+  return PutIrregular(meta.irregular, batch);
 }
 
 }  // namespace redynamo

@@ -4,9 +4,21 @@
 //   "checkpoint"   := version:1 position:8 databases_position:8 count (namespace)* namespaces
 //   "slots" ns:2   := (live position)*        per slot; varints; big-endian ns
 //   "clocks"       := clock*                  per partition, see PartitionClock
+//   "irregular"    := partition*              varints: which ones have a record of their own,
+//   "irregular" partition:2 := clears key*    see irregular.h
+//
+// Clocks and unfinished clears of whole partitions hold as of `position`: replay joins every record
+// from there on, so none of them may count as seen before. A slot's rows, and the irregular rows of
+// its keys, hold as of the slot's own position; replay skips effects on it up to there. An irregular
+// key is captured in one go, with all its elements: that its rows in the table and in the index stem
+// from one moment is what makes them one state. (Elements of a regular key may be captured later
+// than its slot: replaying over them what they have already ends in the same, since each write
+// removes the one before.)
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "base/status.h"
@@ -26,6 +38,7 @@ struct CheckpointMeta {
   std::vector<uint16_t> database_ns;   // by database number
   std::vector<std::vector<CapturedSlot>> slots;  // by namespace; kSlotCount each
   std::vector<PartitionClock> clocks;  // by partition
+  std::map<uint16_t, std::string> irregular;  // by partition: bytes of its record
 };
 
 // A fresh store gives the state of an empty node with `databases` databases. Fewer databases than

@@ -3,7 +3,10 @@
 // base's integer and, per actor, the running total of its increments to that base (REPLICATION.md
 // section 2). Its value is base + sum of totals. Only the actor itself writes its total.
 //
-//   | base i64 | count u8 | 7 bytes unused | count × Total |
+//   | base i64 | count u8 | implicit u8 | 6 bytes unused | count × Total |
+//
+// A field's cell says itself whether its base is implicit (made by an increment of nothing); for a
+// string its row does.
 #pragma once
 
 #include <cstdint>
@@ -34,6 +37,8 @@ struct CounterCell {
 
   int64_t base() const { return Get<int64_t>(0); }
   int count() const { return uint8_t(bytes_[8]); }
+  bool implicit() const { return bytes_[9] != 0; }
+  void set_implicit(bool v) { bytes_[9] = char(v); }
   CounterTotal total(int i) const { return Get<CounterTotal>(SizeFor(i)); }
   void Init(int64_t base) {
     std::memset(bytes_, 0, kHeader);

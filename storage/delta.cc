@@ -107,6 +107,45 @@ void PutEffectHead(std::string* out, RowKind kind, uint8_t tag_bits, std::string
   if (!(tag_bits & kTagSameKey)) PutLengthPrefixed(out, key);
 }
 
+void PutEffect(std::string* out, const Effect& effect) {
+  PutEffectHead(out, effect.kind,
+                uint8_t((effect.has_value ? kTagValue : 0) |
+                        (effect.removed.empty() ? 0 : kTagRemoved)),
+                effect.key);
+  switch (effect.kind) {
+    case RowKind::kDeadline:
+    case RowKind::kTotal:
+      PutDot(out, effect.base_dot);
+      break;
+    case RowKind::kField:
+    case RowKind::kMember:
+    case RowKind::kImplicitField:
+    case RowKind::kFieldTotal:
+      PutLengthPrefixed(out, effect.element);
+      if (effect.kind == RowKind::kFieldTotal) PutDot(out, effect.base_dot);
+      break;
+    case RowKind::kClear:
+      out->push_back(char(effect.scope));
+      if (effect.scope == ClearScope::kKeyKind) out->push_back(char(effect.cleared_kind));
+      effect.context.EncodeTo(out);
+      break;
+    default:
+      break;
+  }
+  if (!effect.removed.empty()) {
+    PutVarint(out, effect.removed.size());
+    for (Dot dot : effect.removed) PutDot(out, dot);
+  }
+  if (!effect.has_value) return;
+  if (effect.kind == RowKind::kDeadline) PutFixed64(out, uint64_t(effect.number));
+  if (effect.kind == RowKind::kTotal || effect.kind == RowKind::kFieldTotal) {
+    PutVarint(out, ZigZag(effect.number));
+  }
+  if (effect.kind == RowKind::kBase || effect.kind == RowKind::kField) {
+    PutLengthPrefixed(out, effect.value);
+  }
+}
+
 Status ReadEvents(std::string_view record, uint64_t* hlc,
                   const std::function<Status(const EventHeader&, const Effect&)>& on_effect) {
   ByteReader in(record);

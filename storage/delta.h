@@ -85,6 +85,9 @@ inline void PutRemoved(std::string* out, Dot dot) {
   PutDot(out, dot);
 }
 
+// A whole effect, its key spelt out.
+void PutEffect(std::string* out, const Effect& effect);
+
 // Reads an events record (with its type byte). kCorruption on anything that no writer wrote. The
 // Effect's views live as long as `record`.
 Status ReadEvents(std::string_view record, uint64_t* hlc,

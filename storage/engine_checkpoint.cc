@@ -134,9 +134,30 @@ void EngineImpl::StartCheckpoint() {
   job.meta.position = log_->appended();
   job.meta.slots.resize(namespaces_.size());
   for (auto& slots : job.meta.slots) slots.resize(kSlotCount);
+  // As of the start: see checkpoint_meta.h.
+  for (int p = 0; p < kPartitionCount; p++) {
+    job.meta.clocks.push_back(ClockOf(p));
+    const IrregularIndex* index = partitions_[p].irregular.get();
+    if (index) EncodeClears(index->clears, &job.meta.irregular[uint16_t(p)]);
+  }
   job.batch = store_->NewIngest();
   job.changes_at_begin = changes_;
   job.waiters.swap(checkpoint_waiters_);
+}
+
+// The slot's irregular rows, as of now; their keys' elements as well.
+void EngineImpl::CaptureIrregular(CheckpointJob* job, uint16_t ns, uint16_t slot) {
+  int partition = PartitionOfSlot(slot);
+  const IrregularIndex* index = partitions_[partition].irregular.get();
+  if (!index) return;
+  auto it = index->keys.lower_bound({ns, slot, {}});
+  if (it == index->keys.end() || it->first.ns != ns || it->first.slot != slot) return;
+  auto [record, is_new] = job->meta.irregular.try_emplace(uint16_t(partition));
+  if (is_new) EncodeClears({}, &record->second);
+  for (; it != index->keys.end() && it->first.ns == ns && it->first.slot == slot; ++it) {
+    EncodeKeyRows(it->first, it->second, &record->second);
+  }
+  while (job->work_at < job->work.size()) CaptureElements(job, ns, slot);
 }
 
 // Copies the slot's dirty rows into the job; element work is left in job->work.
@@ -217,6 +238,13 @@ bool EngineImpl::CaptureElements(CheckpointJob* job, uint16_t ns, uint16_t slot)
   return false;
 }
 
+void EngineImpl::FinishElementCapture(const Spot& spot) {
+  CheckpointJob* job = checkpoint_.get();
+  bool running = job && job->state == CheckpointJob::State::kCapture && !job->work.empty();
+  if (!running || job->ns != spot.ns || job->slot != spot.slot) return;
+  while (job->work_at < job->work.size()) CaptureElements(job, spot.ns, spot.slot);
+}
+
 uint64_t EngineImpl::CaptureElementSlice(CheckpointJob* job, uint16_t ns, uint64_t position,
                                          Row* row) {
   RowTable* table = row->collection()->table();
@@ -287,7 +315,10 @@ bool EngineImpl::StepCheckpoint(int64_t deadline_us) {
     if (*job.in_flight > kInFlightBytesMax) return false;  // the background wakes us
     if (clock_->MonotonicUs() >= deadline_us) return true;
     uint16_t ns = uint16_t(job.ns), slot = uint16_t(job.slot);
-    if (job.work.empty()) CaptureSlot(&job, ns, slot);
+    if (job.work.empty()) {
+      CaptureSlot(&job, ns, slot);
+      CaptureIrregular(&job, ns, slot);
+    }
     bool done = CaptureElements(&job, ns, slot);
     if (job.buffer_bytes >= kBufferBytes) FlushCapture(&job);
     if (!done) continue;
@@ -298,7 +329,6 @@ bool EngineImpl::StepCheckpoint(int64_t deadline_us) {
     }
   }
   FlushCapture(&job);
-  for (int p = 0; p < kPartitionCount; p++) job.meta.clocks.push_back(ClockOf(p));
   job.meta.database_ns = database_ns_;
   job.meta.database_ns_position = std::max(database_ns_position_, job.meta.position);
   job.sync_target = log_->appended();

@@ -6,6 +6,8 @@
 //   engine_lookup.cc    finding keys, access clocks, hiding and removing what has expired
 //   engine_write.cc     the verbs behind the views: make an event, log it, apply it
 //   engine_apply.cc     changing rows in memory; replay uses the same functions
+//   join.cc, join_rows.cc, join_show.cc   any event of any actor in any order
+//   write_irregular.cc  the verbs on keys that have concurrent versions
 //   engine_recover.cc   the log's tail joined onto the last checkpoint
 //   engine_checkpoint.cc, engine_load.cc, engine_evict.cc
 //
@@ -32,6 +34,7 @@
 #include "storage/delta.h"
 #include "storage/engine.h"
 #include "storage/identity.h"
+#include "storage/irregular.h"
 #include "storage/log.h"
 #include "storage/row_store.h"
 #include "storage/row_table.h"
@@ -74,6 +77,7 @@ struct Partition {
   PartitionClock clock;        // without what own_n says
   uint64_t own_n = 0;          // dots given by the own actor
   uint64_t event_record = 0;   // serial of the record that has an event here
+  std::unique_ptr<IrregularIndex> irregular;  // none when empty
 };
 
 class EngineImpl {
@@ -168,13 +172,83 @@ class EngineImpl {
 
   // --- engine_recover.cc ---
   Status Recover();
+  Status LoadIrregular(const std::map<uint16_t, std::string>& records);
   Status ReplayRecord(uint64_t end, std::string_view payload);
-  Status ReplayEffect(uint64_t end, uint64_t hlc, const EventHeader& event, const Effect& effect);
-  bool ReplayUnseen(uint16_t ns, uint16_t slot, uint64_t hash, const Effect& effect, Row** row);
-  Status ReplayRow(uint16_t ns, uint16_t slot, uint64_t hash, Row* row, uint64_t hlc, Dot dot,
-                   const Effect& effect);
-  void ReplayFieldTotal(uint16_t ns, uint16_t slot, uint64_t hash, Row* row, uint64_t hlc, Dot dot,
-                        const Effect& effect);
+  bool ReplayUnseen(uint16_t ns, uint16_t slot, uint64_t hash, Dot dot, const Effect& effect,
+                    Row** row);
+
+  // --- join.cc: REPLICATION.md section 4.2 ---
+  struct Spot {
+    uint16_t ns, slot;
+    uint64_t hash;
+    std::string_view key;
+  };
+  // Joins the events of a record that ends at log position `end`. Keys that are cold are loaded on
+  // the spot. kCorruption on what no writer wrote; what came before that has been joined.
+  Status JoinRecord(uint64_t end, std::string_view payload);
+  // A record of other nodes' events: logged, then joined.
+  Status AcceptRecord(std::string_view payload);
+  Status JoinEffect(uint64_t end, uint64_t hlc, const EventHeader& event, const Effect& effect);
+  bool JoinRegular(const Spot& spot, Row* row, uint64_t hlc, Dot dot, const Effect& effect);
+  bool JoinRegularBase(const Spot& spot, Row* row, uint64_t hlc, Dot dot, const Effect& effect);
+  bool JoinRegularDeadline(const Spot& spot, Row* row, uint64_t hlc, Dot dot, const Effect& effect);
+  bool JoinRegularElement(const Spot& spot, Row* row, uint64_t hlc, Dot dot, const Effect& effect);
+  bool JoinRegularFieldTotal(const Spot& spot, Row* row, uint64_t hlc, Dot dot,
+                             const Effect& effect);
+  bool InClock(int partition, Dot dot) const;
+  bool IsOpen(int partition, Dot dot) const;  // of an event of the record being joined
+  bool IsDead(int partition, Dot base) const;  // for a base that is not live
+  // Whether the view's key has rows in the irregular index.
+  bool Entangled(const KeyView& view) const;
+
+  // --- join_rows.cc: full row states ---
+  void JoinIrregular(const Spot& spot, uint64_t hlc, Dot dot, const Effect& effect);
+  KeyRows& HoldKey(const Spot& spot);
+  void ReleaseKey(const Spot& spot);
+  Row* FindLive(const Spot& spot) const;
+  // Takes into `held` what the table shows: the string, the collection's deadline, one element, all.
+  void PullString(const Row* row, KeyRows* held) const;
+  void PullDeadline(const Row* row, KeyRows* held) const;
+  void PullElement(const Row* row, std::string_view element, KeyRows* held) const;
+  void PullAll(const Row* row, KeyRows* held) const;
+  void PullFor(const Row* row, RowKind kind, std::string_view element, KeyRows* held) const;
+  bool ClearedUnseen(const Spot& spot, const KeyRows& held, const RowId& id, Dot dot) const;
+  void JoinRow(const Spot& spot, uint64_t hlc, Dot dot, const Effect& effect, KeyRows* held);
+  void ClearKeyRows(const Spot& spot, ClearScope scope, RowKind cleared_kind,
+                    const PartitionClock& context, KeyRows* held);
+  void JoinClearOfMany(uint64_t end, const EventHeader& event, const Effect& effect);
+  void ClearNamespacePart(uint16_t ns, int partition, const PartitionClock& context, uint64_t end);
+  void StrikeDot(int partition, Dot dot);
+
+  // --- join_show.cc: makes the table show what the key's rows say ---
+  bool Newer(Dot a, uint64_t a_hlc, Dot b, uint64_t b_hlc) const;
+  const std::pair<const Dot, RowVersion>* Winner(const RowState& state) const;
+  // `only`: the element row that has changed, or null for all. Rows that are regular leave `held`.
+  void Show(const Spot& spot, KeyRows* held, const RowId* only);
+  ObjectType ShownKind(const Row* row, const KeyRows& held) const;
+  void DropDead(int partition, KeyRows* held, const RowId* only) const;
+  void ShowString(const Spot& spot, KeyRows* held);
+  void ShowElements(const Spot& spot, ObjectType type, KeyRows* held, const RowId* only);
+  bool ShowField(const Spot& spot, const std::string& field, KeyRows* held);
+  bool ShowMember(const Spot& spot, const std::string& member, KeyRows* held);
+  void ShowCollectionDeadline(const Spot& spot, KeyRows* held);
+
+  // --- write_irregular.cc: the verbs on entangled keys ---
+  void WriteEffects(KeyView* view, std::vector<Effect> effects);
+  void ClearHiddenKinds(const KeyView& view, std::vector<Effect>* effects);
+  std::vector<Dot> LiveDots(const KeyView& view, const RowId& id);
+  Spot SpotOf(const KeyView& view) const {
+    return {view.ns_, view.slot_, view.hash_, view.key_};
+  }
+  void WriteBaseIrregular(KeyView* view, std::string_view value, int64_t deadline_ms);
+  Result<int64_t> AddToCounterIrregular(KeyView* view, int64_t increment);
+  void WriteDeadlineIrregular(KeyView* view, int64_t at_ms);
+  void DropDeadlineIrregular(KeyView* view);
+  void RemoveKeyIrregular(KeyView* view);
+  bool PutElementIrregular(KeyView* view, ObjectType type, std::string_view element,
+                           std::string_view value);
+  bool RemoveElementIrregular(KeyView* view, std::string_view element);
+  Result<int64_t> AddToFieldIrregular(KeyView* view, std::string_view field, int64_t increment);
 
   // --- engine_checkpoint.cc ---
   struct CheckpointJob;
@@ -183,9 +257,12 @@ class EngineImpl {
   void FinishCheckpoint(Status status);
   bool CheckpointDue() const;
   void CaptureSlot(CheckpointJob* job, uint16_t ns, uint16_t slot);
+  void CaptureIrregular(CheckpointJob* job, uint16_t ns, uint16_t slot);
   void CaptureRow(CheckpointJob* job, uint16_t ns, uint16_t slot, Row* row);
   bool CaptureElements(CheckpointJob* job, uint16_t ns, uint16_t slot);
   uint64_t CaptureElementSlice(CheckpointJob* job, uint16_t ns, uint64_t position, Row* row);
+  // Before the key becomes irregular: its element rows must not be captured later than its head.
+  void FinishElementCapture(const Spot& spot);
   void FlushCapture(CheckpointJob* job);
   void DropAbsents(const CheckpointJob& job);
   void RedirtyCaptured(const CheckpointJob& job);
@@ -271,12 +348,22 @@ class EngineImpl {
   int64_t now_ms_ = 0;
   uint64_t depends_ = 0;
   std::string* record_ = nullptr;  // the log's buffer while a record is open
+  size_t record_begin_ = 0;  // where it begins in that buffer
   uint64_t record_serial_ = 0;
   uint64_t record_hlc_ = 0;
   int token_partition_ = -1;
   uint16_t token_ns_ = 0;
   std::vector<uint16_t> record_slots_;
   bool replaying_ = false;
+
+  struct OpenEvent {
+    uint16_t partition;
+    Dot dot;
+    bool duplicate;
+  };
+  std::set<uint16_t> foreign_actors_;   // local indexes of other nodes' actors
+  std::vector<OpenEvent> open_events_;  // of the record being joined
+  std::vector<std::pair<IrregularIndex::Key, RowId>> touched_rows_;  // by it, in the index
 
   std::unique_ptr<CheckpointJob> checkpoint_;
   std::vector<std::function<void(Status)>> checkpoint_waiters_;

@@ -38,6 +38,8 @@ Status EngineImpl::Recover() {
     partitions_[p].clock = meta->clocks[p];
     partitions_[p].own_n = meta->clocks[p].Max(self_);
   }
+  Status irregular = LoadIrregular(meta->irregular);
+  if (!irregular.ok()) return irregular;
 
   LogOptions log_options;
   log_options.directory = options_.dir + "/log";
@@ -83,15 +85,31 @@ Status EngineImpl::Recover() {
     self_ = uint16_t(identity_.actors.size() - 1);
     Status status = identity_.Save(&PosixFileSystem(), options_.dir);
     if (!status.ok()) return status;
-    for (Partition& p : partitions_) {
-      p.clock = ClockOf(int(&p - partitions_.data()));
-      p.own_n = p.clock.Max(self_);
-    }
+    for (Partition& p : partitions_) p.own_n = p.clock.Max(self_);  // clock has the old actor's dots
   }
   for (auto& position : last_position_) position = std::min(position, log_->written());
   stats_.recovery_ms = (clock_->MonotonicUs() - begin_us) / 1000;
   last_checkpoint_end_ms_ = clock_->MonotonicUs() / 1000;
   stats_.last_checkpoint_unix_s = clock_->WallMs() / 1000;
+  return Status::Ok();
+}
+
+Status EngineImpl::LoadIrregular(const std::map<uint16_t, std::string>& records) {
+  for (const auto& [partition, bytes] : records) {
+    auto index = std::make_unique<IrregularIndex>();
+    ByteReader in(bytes);
+    bool good = partition < kPartitionCount && DecodeClears(&in, &index->clears);
+    while (good && !in.empty()) {
+      IrregularIndex::Key key;
+      KeyRows rows;
+      good = DecodeKeyRows(&in, &key, &rows) && PartitionOfSlot(key.slot) == partition &&
+             key.ns < namespaces_.size();
+      if (good && !rows.clears.empty()) index->clearing.insert(key);
+      if (good) index->keys.emplace(std::move(key), std::move(rows));
+    }
+    if (!good) return Corruption("checkpoint record 'irregular' is malformed; restore from a backup");
+    if (!index->empty()) partitions_[partition].irregular = std::move(index);
+  }
   return Status::Ok();
 }
 
@@ -109,144 +127,37 @@ Status EngineImpl::ReplayRecord(uint64_t end, std::string_view payload) {
     }
     return Status::Ok();
   }
-  uint64_t hlc = 0;
-  if (payload.size() >= 9) {
-    ByteReader in(payload.substr(1));
-    hlc = in.Fixed64();
-  }
-  hybrid_.Observe(hlc, int64_t(hlc >> 16));
-  return ReadEvents(payload, &hlc, [&](const EventHeader& event, const Effect& effect) {
-    return ReplayEffect(end, hlc, event, effect);
-  });
+  return JoinRecord(end, payload);
 }
 
-Status EngineImpl::ReplayEffect(uint64_t end, uint64_t hlc, const EventHeader& event,
-                                const Effect& effect) {
-  if (event.partition >= kPartitionCount || event.ns >= namespaces_.size() ||
-      DotActor(event.dot) >= identity_.actors.size()) {
-    return Corruption("event of an unknown partition, database or actor");
-  }
-  Partition& partition = partitions_[event.partition];
-  partition.clock.Add(event.dot);
-  if (DotActor(event.dot) == self_) {
-    partition.own_n = std::max(partition.own_n, DotCounter(event.dot));
-  }
-  uint16_t ns = event.ns;
-  if (effect.kind == RowKind::kClear && effect.scope == ClearScope::kNamespace) {
-    ApplyClearPartition(ns, event.partition, end);
-    return Status::Ok();
-  }
-  uint16_t slot = KeySlot(effect.key);
-  if (PartitionOfSlot(slot) != event.partition) return Corruption("effect outside its partition");
-  last_position_[slot] = end;
-  SlotTable& table = MakeSlot(ns, slot);
-  if (end <= table.captured_at) return Status::Ok();
-  uint64_t hash = RowTable::HashOf(effect.key, seed_, kPositionHashBits);
-  Row* row = table.rows.Find(hash, effect.key);
-  if (!row && table.cold() > 0 && !ReplayUnseen(ns, slot, hash, effect, &row)) {
-    Status status = LoadNow(ns, effect.key, &row);
-    if (!status.ok()) return status;
-  }
-  if (row && !row->live()) row = nullptr;
-  return ReplayRow(ns, slot, hash, row, hlc, event.dot, effect);
-}
-
-// A cold key need not be read from disk for effects that say by themselves what was there: a base
-// that removes a dot replaced a string, one that removes none met no key, and a clear met one. Then
-// a stand-in takes the old object's place. After a salvage the log has holes, so it does not.
-bool EngineImpl::ReplayUnseen(uint16_t ns, uint16_t slot, uint64_t hash, const Effect& effect,
-                              Row** row) {
+// A cold key need not be read from disk for effects of this node that say by themselves what was
+// there: a base that removes a dot replaced a string, one that removes none met no key, and a clear
+// met one. Then a stand-in takes the old object's place. After a salvage the log has holes, and other
+// nodes have seen other states: so then it does not.
+bool EngineImpl::ReplayUnseen(uint16_t ns, uint16_t slot, uint64_t hash, Dot dot,
+                              const Effect& effect, Row** row) {
+  if (!replaying_ || options_.salvage || foreign_actors_.contains(DotActor(dot))) return false;
+  int partition = PartitionOfSlot(slot);
+  const IrregularIndex* index = partitions_[partition].irregular.get();
+  if (index && (!index->clears.empty() || index->Find(ns, slot, effect.key))) return false;
   bool base = effect.kind == RowKind::kBase || effect.kind == RowKind::kImplicitBase;
-  bool clear = effect.kind == RowKind::kClear && effect.scope == ClearScope::kKey;
-  if (options_.salvage || (!base && !clear)) return false;
+  bool clear = effect.kind == RowKind::kClear && effect.scope == ClearScope::kKey &&
+               effect.context == ClockOf(partition);
+  if (!base && !clear) return false;
   if (base && effect.has_value && effect.removed.empty()) return true;
   if (effect.kind == RowKind::kImplicitBase) return true;
+  if (base && (effect.removed.size() != 1 || !InClock(partition, effect.removed[0]))) return false;
   SlotTable& table = *Slot(ns, slot);
   Row* stand_in = NewRow(effect.key, 0, false);
   stand_in->type = unsigned(ObjectType::kString);
   stand_in->flags |= Row::kOnDisk;
+  if (base) stand_in->dot = effect.removed[0];
   if (clear) stand_in->flags |= Row::kStaleRows;
   table.rows.Insert(hash, stand_in);
   table.resident++;
   namespaces_[ns]->resident++;
   *row = stand_in;
   return true;
-}
-
-Status EngineImpl::ReplayRow(uint16_t ns, uint16_t slot, uint64_t hash, Row* row, uint64_t hlc,
-                             Dot dot, const Effect& effect) {
-  bool is_string = row && row->object_type() == ObjectType::kString;
-  bool is_collection = row && row->row_form() == RowForm::kCollection;
-  bool is_new;
-  switch (effect.kind) {
-    case RowKind::kBase:
-    case RowKind::kImplicitBase: {
-      if (!effect.has_value && effect.kind == RowKind::kBase) {
-        if (is_string) ApplyRemove(ns, slot, hash, row);
-        return Status::Ok();
-      }
-      bool implicit = effect.kind == RowKind::kImplicitBase;
-      size_t size = implicit ? CounterCell::SizeFor(0) : effect.value.size();
-      row = ApplyValue(ns, slot, hash, effect.key, row, ObjectType::kString,
-                       implicit ? RowForm::kCounter : RowForm::kPlain, size, false);
-      if (implicit) {
-        CounterCell(row->value_data()).Init(0);
-        row->flags |= Row::kImplicit;
-      } else {
-        std::copy(effect.value.begin(), effect.value.end(), row->value_data());
-      }
-      row->dot = dot;
-      row->hlc = hlc;
-      return Status::Ok();
-    }
-    case RowKind::kDeadline:
-      if (!row) return Status::Ok();
-      if (effect.has_value) {
-        ApplyDeadline(ns, slot, hash, row, {effect.number, dot, hlc});
-      } else {
-        ApplyNoDeadline(ns, slot, hash, row);
-      }
-      return Status::Ok();
-    case RowKind::kTotal:
-      if (is_string) ApplyTotal(ns, slot, hash, row, {dot, hlc, effect.number});
-      return Status::Ok();
-    case RowKind::kField:
-    case RowKind::kMember: {
-      ObjectType type = effect.kind == RowKind::kField ? ObjectType::kHash : ObjectType::kSet;
-      if (!effect.has_value) {
-        if (is_collection) ApplyRemoveElement(ns, slot, hash, row, effect.element);
-      } else {
-        ApplyElement(ns, slot, hash, effect.key, row, type, effect.element, effect.value, false, dot,
-                     hlc, &is_new);
-      }
-      return Status::Ok();
-    }
-    case RowKind::kImplicitField: {
-      std::string cell(CounterCell::SizeFor(0), '\0');
-      ApplyElement(ns, slot, hash, effect.key, row, ObjectType::kHash, effect.element, cell, true, dot,
-                   hlc, &is_new);
-      return Status::Ok();
-    }
-    case RowKind::kFieldTotal:
-      if (is_collection) ReplayFieldTotal(ns, slot, hash, row, hlc, dot, effect);
-      return Status::Ok();
-    case RowKind::kClear:
-      if (row) ApplyRemove(ns, slot, hash, row);
-      return Status::Ok();
-    case RowKind::kFragment:
-      break;
-  }
-  return Corruption("effect of an unknown kind");
-}
-
-void EngineImpl::ReplayFieldTotal(uint16_t ns, uint16_t slot, uint64_t hash, Row* row, uint64_t hlc,
-                                  Dot dot, const Effect& effect) {
-  Collection::Element e{};
-  if (!row->collection()->Find(effect.element, &e)) return;
-  std::string cell = CounterCellWith(e, {dot, hlc, effect.number});
-  bool is_new;
-  ApplyElement(ns, slot, hash, row->key(), row, ObjectType::kHash, effect.element, cell, true, e.dot,
-               e.hlc, &is_new);
 }
 
 }  // namespace redynamo

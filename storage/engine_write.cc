@@ -23,6 +23,7 @@ Status CheckedSum(int64_t value, int64_t increment, int64_t* sum) {
 Dot EngineImpl::EventDot(uint16_t ns, uint16_t slot) {
   if (!record_) {
     record_ = log_->BeginRecord();
+    record_begin_ = record_->size();
     record_serial_++;
     record_hlc_ = hybrid_.Next(now_ms_);
     record_->push_back(char(kEventsRecord));
@@ -54,13 +55,14 @@ void EngineImpl::Changed(const KeyView& view) {
 
 void EngineImpl::WriteBase(KeyView* view, std::string_view value, DeadlineChange change, bool raw) {
   Row* old = view->row_;
-  Dot dot = EventDot(view->ns_, view->slot_);
   bool replaces_string = old && old->object_type() == ObjectType::kString;
   int64_t deadline_ms = kNoDeadline;
   if (change.kind == DeadlineChange::Kind::kAt) deadline_ms = change.at_ms;
   if (change.kind == DeadlineChange::Kind::kKeep && old && old->Has(Row::kHasDeadline)) {
     deadline_ms = old->deadline().at_ms;
   }
+  if (Entangled(*view)) return WriteBaseIrregular(view, value, deadline_ms);
+  Dot dot = EventDot(view->ns_, view->slot_);
   uint8_t same_key = 0;
   if (old && !replaces_string) {
     PutEffectHead(record_, RowKind::kClear, 0, view->key_);
@@ -103,6 +105,7 @@ Result<int64_t> EngineImpl::AddToCounter(KeyView* view, int64_t increment) {
   int64_t sum;
   Status status = CheckedSum(value, increment, &sum);
   if (!status.ok()) return status;
+  if (Entangled(*view)) return AddToCounterIrregular(view, increment);
   Dot dot = EventDot(view->ns_, view->slot_);
   uint8_t same_key = 0;
   if (!row) {
@@ -137,6 +140,7 @@ Result<int64_t> EngineImpl::AddToCounter(KeyView* view, int64_t increment) {
 }
 
 void EngineImpl::WriteDeadline(KeyView* view, int64_t at_ms) {
+  if (Entangled(*view)) return WriteDeadlineIrregular(view, at_ms);
   Row* row = view->row_;
   Dot dot = EventDot(view->ns_, view->slot_);
   Dot removed = row->Has(Row::kHasDeadline) ? row->deadline().dot : 0;
@@ -151,6 +155,7 @@ void EngineImpl::WriteDeadline(KeyView* view, int64_t at_ms) {
 }
 
 void EngineImpl::DropDeadline(KeyView* view) {
+  if (Entangled(*view)) return DropDeadlineIrregular(view);
   Row* row = view->row_;
   EventDot(view->ns_, view->slot_);
   PutEffectHead(record_, RowKind::kDeadline, kTagRemoved, view->key_);
@@ -161,6 +166,7 @@ void EngineImpl::DropDeadline(KeyView* view) {
 }
 
 void EngineImpl::RemoveKey(KeyView* view) {
+  if (Entangled(*view)) return RemoveKeyIrregular(view);
   Row* row = view->row_;
   Dot dot = EventDot(view->ns_, view->slot_);
   if (row->object_type() == ObjectType::kString && row->dot != dot) {
@@ -183,6 +189,7 @@ bool EngineImpl::PutElement(KeyView* view, ObjectType type, std::string_view ele
   Collection::Element old;
   bool found = row && row->collection()->Find(element, &old);
   if (found && type == ObjectType::kSet) return false;  // an add of what is there changes nothing
+  if (Entangled(*view)) return PutElementIrregular(view, type, element, value);
   Dot dot = EventDot(view->ns_, view->slot_);
   Dot removed = found && old.dot != dot ? old.dot : 0;
   RowKind kind = type == ObjectType::kSet ? RowKind::kMember : RowKind::kField;
@@ -201,6 +208,11 @@ bool EngineImpl::RemoveElement(KeyView* view, std::string_view element) {
   Row* row = view->row_;
   Collection::Element old;
   if (!row || !row->collection()->Find(element, &old)) return false;
+  if (Entangled(*view)) return RemoveElementIrregular(view, element);
+  if (row->collection()->size() == 1 && row->Has(Row::kHasDeadline)) {
+    DropDeadline(view);  // it hangs on no element: nothing else would remove it
+    row = view->row_;
+  }
   Dot dot = EventDot(view->ns_, view->slot_);
   RowKind kind = row->object_type() == ObjectType::kSet ? RowKind::kMember : RowKind::kField;
   bool foreign = old.dot != dot;
@@ -225,6 +237,7 @@ Result<int64_t> EngineImpl::AddToField(KeyView* view, std::string_view field, in
   int64_t sum;
   Status status = CheckedSum(value, increment, &sum);
   if (!status.ok()) return status;
+  if (Entangled(*view)) return AddToFieldIrregular(view, field, increment);
   Dot dot = EventDot(view->ns_, view->slot_);
   uint8_t same_key = 0;
   Dot base_dot = found ? old.dot : dot;
@@ -244,6 +257,7 @@ Result<int64_t> EngineImpl::AddToField(KeyView* view, std::string_view field, in
     }
   }
   std::string cell_bytes = CounterCellWith(old, total);
+  if (!found) CounterCell(cell_bytes.data()).set_implicit(true);
   PutEffectHead(record_, RowKind::kFieldTotal,
                 uint8_t(kTagValue | (removed ? kTagRemoved : 0) | same_key), view->key_);
   PutLengthPrefixed(record_, field);
@@ -298,7 +312,11 @@ void EngineImpl::ClearDatabase(int database) {
     PutEffectHead(record_, RowKind::kClear, kTagSameKey, {});
     record_->push_back(char(ClearScope::kNamespace));
     ClockOf(p).EncodeTo(record_);
-    ApplyClearPartition(ns, p, ~0ull);
+    if (partitions_[p].irregular) {
+      ClearNamespacePart(ns, p, ClockOf(p), ~0ull);
+    } else {
+      ApplyClearPartition(ns, p, ~0ull);
+    }
   }
   if (hooks_.on_database_cleared && !replaying_) hooks_.on_database_cleared(database);
 }

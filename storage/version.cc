@@ -37,6 +37,20 @@ bool IntervalSet::Covers(const IntervalSet& other) const {
   return true;
 }
 
+IntervalSet IntervalSet::Minus(const IntervalSet& other) const {
+  IntervalSet out;
+  for (auto [first, last] : intervals_) {
+    for (const Interval& hole : other.intervals_) {
+      if (hole.last < first || hole.first > last) continue;
+      if (hole.first > first) out.intervals_.push_back({first, hole.first - 1});
+      first = hole.last + 1;
+      if (first > last) break;
+    }
+    if (first <= last) out.intervals_.push_back({first, last});
+  }
+  return out;
+}
+
 bool PartitionClock::Contains(Dot dot) const {
   auto it = actors_.find(DotActor(dot));
   return it != actors_.end() && it->second.Contains(DotCounter(dot));
@@ -57,6 +71,16 @@ bool PartitionClock::Covers(const PartitionClock& other) const {
     if (it == actors_.end() ? !set.intervals().empty() : !it->second.Covers(set)) return false;
   }
   return true;
+}
+
+PartitionClock PartitionClock::Minus(const PartitionClock& other) const {
+  PartitionClock out;
+  for (const auto& [actor, set] : actors_) {
+    auto it = other.actors_.find(actor);
+    IntervalSet rest = it == other.actors_.end() ? set : set.Minus(it->second);
+    if (!rest.intervals().empty()) out.actors_[actor] = std::move(rest);
+  }
+  return out;
 }
 
 uint64_t PartitionClock::Max(uint16_t actor) const {

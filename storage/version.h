@@ -36,6 +36,7 @@ class IntervalSet {
   void Add(uint64_t n) { AddRange(n, n); }
   void AddRange(uint64_t first, uint64_t last);
   bool Covers(const IntervalSet& other) const;
+  IntervalSet Minus(const IntervalSet& other) const;
   uint64_t max() const { return intervals_.empty() ? 0 : intervals_.back().last; }
   const std::vector<Interval>& intervals() const { return intervals_; }
   bool operator==(const IntervalSet&) const = default;
@@ -54,6 +55,8 @@ class PartitionClock {
   }
   void Join(const PartitionClock& other);
   bool Covers(const PartitionClock& other) const;
+  // The dots of this clock that `other` does not have.
+  PartitionClock Minus(const PartitionClock& other) const;
   uint64_t Max(uint16_t actor) const;
   bool empty() const { return actors_.empty(); }
   const std::map<uint16_t, IntervalSet>& actors() const { return actors_; }

@@ -113,11 +113,15 @@ TEST_CASE("version: clocks join as sets do, and covering is their order") {
     again.Join(b);
     CHECK(again == ab);
     CHECK((a.Covers(b) && b.Covers(a)) == (a == b));
+    PartitionClock only_a = a.Minus(b);
+    CHECK(a.Minus(a).empty());
+    for (const auto& [actor, set] : only_a.actors()) CHECK(WellFormed(set));
     for (uint16_t actor = 0; actor < 4; actor++) {
       CHECK(ab.Max(actor) == std::max(a.Max(actor), b.Max(actor)));
       for (uint64_t n = 1; n < 70; n++) {
         Dot dot = MakeDot(actor, n);
         CHECK(ab.Contains(dot) == (a.Contains(dot) || b.Contains(dot)));
+        CHECK(only_a.Contains(dot) == (a.Contains(dot) && !b.Contains(dot)));
       }
     }
   }

@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: Apache-2.0
+// Nodes that write concurrently and learn of each other's events in any order, twice, or late must
+// end in the same rows, and in those of a plain specification:
+//
+//   live(row) = adds of the row in U - dots that an event in U removes there or clears
+//
+// where U is all events, and what hangs on a base that is not live is not live either.
+#include <doctest/doctest.h>
+
+#include <map>
+#include <set>
+#include <vector>
+
+#include "tests/support/join_nodes.h"
+
+using namespace redynamo;
+
+namespace {
+
+using RowKey = std::pair<std::pair<uint16_t, std::string>, RowId>;
+
+// The specification. It knows no order of events.
+class Specification {
+ public:
+  void Add(std::string_view record) {
+    uint64_t hlc;
+    std::map<Dot, std::map<RowKey, bool>> own;  // does the event's dot live in the row, at its end
+    Status status = ReadEvents(record, &hlc, [&](const EventHeader& event, const Effect& effect) {
+      Apply(event, effect, &own[event.dot]);
+      return Status::Ok();
+    });
+    REQUIRE(status.ok());
+    for (auto& [dot, rows] : own) {
+      for (auto& [row, lives] : rows) {
+        if (lives) adds_[row].insert(dot);
+      }
+    }
+  }
+
+  std::map<RowKey, std::set<Dot>> Live() const {
+    std::map<RowKey, std::set<Dot>> live;
+    for (const auto& [row, dots] : adds_) {
+      for (Dot dot : dots) {
+        if (!Removed(row, dot)) live[row].insert(dot);
+      }
+    }
+    std::erase_if(live, [&](const auto& item) {
+      const auto& [at, id] = item.first;
+      if (id.base == 0) return false;
+      RowKind kind = id.kind == RowKind::kFieldTotal ? RowKind::kField : RowKind::kBase;
+      auto base = live.find({at, {kind, id.element, 0, 0}});
+      return base == live.end() || !base->second.contains(id.base);
+    });
+    return live;
+  }
+
+ private:
+  struct Clear {
+    ClearScope scope;
+    uint16_t ns;
+    std::string key;
+    RowKind kind;
+    PartitionClock context;
+    Dot own;  // it does not reach later effects of its own event; earlier ones are dealt with
+  };
+  static bool Concerns(const Clear& clear, const RowKey& row) {
+    if (clear.scope == ClearScope::kPartition) return true;
+    if (row.first.first != clear.ns) return false;
+    if (clear.scope == ClearScope::kNamespace) return true;
+    return row.first.second == clear.key && InScope(clear.scope, clear.kind, row.second);
+  }
+  bool Removed(const RowKey& row, Dot dot) const {
+    auto it = removed_.find(row);
+    if (it != removed_.end() && it->second.contains(dot)) return true;
+    for (const Clear& clear : clears_) {
+      if (dot != clear.own && clear.context.Contains(dot) && Concerns(clear, row)) return true;
+    }
+    return false;
+  }
+  void Apply(const EventHeader& event, const Effect& effect, std::map<RowKey, bool>* own) {
+    if (effect.kind == RowKind::kClear) {
+      clears_.push_back({effect.scope, event.ns, std::string(effect.key), effect.cleared_kind,
+                         effect.context, event.dot});
+      for (auto& [row, lives] : *own) {
+        if (Concerns(clears_.back(), row)) lives = false;
+      }
+      return;
+    }
+    RowKey row{{event.ns, std::string(effect.key)}, RowOf(effect, event.dot)};
+    for (Dot dot : effect.removed) {
+      if (dot != event.dot) removed_[row].insert(dot);
+    }
+    RowKind kind = row.second.kind;
+    for (auto& [other, lives] : *own) {  // a new base begins without what hung on it
+      bool hangs = other.first == row.first && other.second.base == event.dot &&
+                   other.second.element == row.second.element;
+      if (hangs && (kind == RowKind::kBase || kind == RowKind::kField)) lives = false;
+    }
+    (*own)[row] = effect.has_value || effect.kind == RowKind::kImplicitBase ||
+                  effect.kind == RowKind::kImplicitField;
+  }
+
+  std::map<RowKey, std::set<Dot>> adds_, removed_;
+  std::vector<Clear> clears_;
+};
+
+std::map<RowKey, std::set<Dot>> LiveOf(const RowDump& dump) {
+  std::map<RowKey, std::set<Dot>> live;
+  for (const auto& [at, held] : dump.keys) {
+    for (const auto& [id, state] : held.rows) {
+      for (const auto& [dot, version] : state.live) live[{at, id}].insert(dot);
+    }
+  }
+  return live;
+}
+
+std::string KeyName(uint64_t n) { return "{t}" + std::to_string(n); }
+
+// One random change of one key, as a command would make it.
+void Change(Random& random, Keyspace keys, uint64_t value) {
+  std::string key = KeyName(random.Below(4));
+  std::string element = std::to_string(random.Below(5));
+  std::string text = random.Below(2) ? std::to_string(value) : "v" + std::to_string(value);
+  int64_t later = kJoinNowMs + 1'000'000 + int64_t(random.Below(1000)) * 1000;
+  KeyView any = keys.Find(key);
+  switch (random.Below(16)) {
+    case 0: case 1:
+      return keys.String(key).Set(text);
+    case 2:
+      return keys.String(key).Set(text, DeadlineChange::At(later));
+    case 3:
+      if (any.type() == ObjectType::kString) keys.String(key).Set(text, DeadlineChange::Keep());
+      return;
+    case 4: case 5: case 6:
+      if (StringView s = keys.String(key); !s.wrong_type()) (void)s.Add(int64_t(value % 7) - 2);
+      return;
+    case 7:
+      if (any.exists()) any.SetDeadline(later);
+      return;
+    case 8:
+      any.Persist();
+      return;
+    case 9:
+      any.Remove();
+      return;
+    case 10:
+      if (HashView h = keys.Hash(key); !h.wrong_type()) h.Set(element, text);
+      return;
+    case 11:
+      if (HashView h = keys.Hash(key); !h.wrong_type()) (void)h.Add(element, int64_t(value % 5));
+      return;
+    case 12:
+      if (HashView h = keys.Hash(key); !h.wrong_type()) h.Remove(element);
+      return;
+    case 13:
+      if (SetView s = keys.Set(key); !s.wrong_type()) s.Add(element);
+      return;
+    case 14:
+      if (SetView s = keys.Set(key); !s.wrong_type()) s.Remove(element);
+      return;
+    case 15:
+      if (random.Below(8) == 0) keys.Clear();
+      return;
+  }
+}
+
+}  // namespace
+
+TEST_CASE("join: any order, with duplicates and writes in between, ends in the specified rows") {
+  constexpr int kNodes = 4;  // the last one only listens
+  std::vector<std::unique_ptr<JoinNode>> nodes;
+  for (int i = 0; i < kNodes; i++) nodes.push_back(std::make_unique<JoinNode>(kNodes, i));
+  Specification specification;
+  Random random(20261122);
+  uint64_t irregular_seen = 0, clears_seen = 0;
+  for (int round = 0; round < 150; round++) {
+    CAPTURE(round);
+    std::vector<std::vector<std::string>> inbox(kNodes);
+    for (int step = 0; step < 60; step++) {
+      int i = int(random.Below(kNodes));
+      if (i < kNodes - 1 && random.Below(3) == 0) {
+        uint64_t changes = random.Below(4) ? 1 : 1 + random.Below(4);  // a MULTI now and then
+        std::string record = nodes[i]->Do(
+            [&](Keyspace keys) {
+              for (uint64_t c = 0; c < changes; c++) Change(random, keys, random.Below(100));
+            },
+            kJoinNowMs + int64_t(random.Below(50)));
+        if (record.empty()) continue;
+        specification.Add(record);
+        for (int other = 0; other < kNodes; other++) {
+          if (other != i) inbox[other].push_back(record);
+        }
+      } else if (!inbox[i].empty()) {
+        size_t pick = random.Below(inbox[i].size());
+        nodes[i]->Join(inbox[i][pick]);
+        if (random.Below(4)) inbox[i].erase(inbox[i].begin() + long(pick));
+      }
+      RowDump dump = nodes[i]->Rows("{t}");
+      irregular_seen += dump.irregular_keys;
+      clears_seen += dump.clears;
+    }
+    for (int i = 0; i < kNodes; i++) {
+      while (!inbox[i].empty()) {
+        size_t pick = random.Below(inbox[i].size());
+        nodes[i]->Join(inbox[i][pick]);
+        inbox[i].erase(inbox[i].begin() + long(pick));
+      }
+    }
+    int partition = PartitionOfSlot(KeySlot("{t}"));
+    auto want = specification.Live();
+    RowDump first = nodes[0]->Rows("{t}");
+    for (auto& node : nodes) {
+      RowDump dump = node->Rows("{t}");
+      CHECK(node->engine->ClockOf(partition) == nodes[0]->engine->ClockOf(partition));
+      REQUIRE(ToText(dump) == ToText(first));
+      REQUIRE(dump.clears == 0);
+      REQUIRE(dump.irregular_keys == first.irregular_keys);
+      REQUIRE(node->engine->Digest() == nodes[0]->engine->Digest());
+      REQUIRE(node->engine->Ns(0).live == nodes[0]->engine->Ns(0).live);
+    }
+    REQUIRE(LiveOf(first) == want);
+  }
+  CHECK(irregular_seen > 1000);  // else this test tests nothing
+  CHECK(clears_seen > 100);
+}
+
+TEST_CASE("join: irregular rows survive crash and checkpoint") {
+  JoinNode other(2, 0), node(2, 1), witness(2, 0);
+  Random random(7);
+  std::vector<std::string> late;
+  for (int round = 0; round < 25; round++) {
+    CAPTURE(round);
+    for (int step = 0; step < 40; step++) {
+      bool foreign = random.Below(2);
+      JoinNode& writer = foreign ? other : node;
+      std::string record = writer.Do([&](Keyspace keys) { Change(random, keys, uint64_t(step)); });
+      if (foreign) late.push_back(record);
+      if (!late.empty() && random.Below(2)) {
+        size_t pick = random.Below(late.size());
+        node.Join(late[pick]);
+        late.erase(late.begin() + long(pick));
+      }
+    }
+    if (random.Below(2)) node.Checkpoint();
+    std::string before = ToText(node.Rows("{t}"));
+    std::string digest = node.engine->Digest();
+    size_t clears = node.Rows("{t}").clears;
+    node.Crash();
+    for (int k = 0; k < 4; k++) {  // brings cold ones back
+      Row* row;
+      if (node.engine->Slot(0, KeySlot("{t}"))->cold() > 0) {
+        REQUIRE(node.engine->LoadNow(0, KeyName(uint64_t(k)), &row).ok());
+      }
+    }
+    REQUIRE(ToText(node.Rows("{t}")) == before);
+    CHECK(node.Rows("{t}").clears == clears);
+    CHECK(node.engine->Digest() == digest);
+  }
+}
+
+TEST_CASE("join: two writers make siblings, the later one is shown, the next write collapses them") {
+  JoinNode a(2, 0), b(2, 1);
+  std::string x = a.Do([](Keyspace keys) { keys.String("k").Set("x"); }, kJoinNowMs);
+  std::string y = b.Do([](Keyspace keys) { keys.String("k").Set("y"); }, kJoinNowMs + 5);
+  a.Join(y);
+  b.Join(x);
+  CHECK(a.Get("k") == "y");
+  CHECK(b.Get("k") == "y");
+  CHECK(a.Rows("k").keys.begin()->second.rows.begin()->second.live.size() == 2);
+  std::string z = a.Do([](Keyspace keys) { keys.String("k").Set("z"); });
+  b.Join(z);
+  for (JoinNode* node : {&a, &b}) {
+    CHECK(node->Get("k") == "z");
+    CHECK(node->Rows("k").irregular_keys == 0);
+    CHECK(node->Rows("k").keys.begin()->second.rows.begin()->second.live.size() == 1);
+  }
+}
+
+TEST_CASE("join: concurrent increments add up; an increment is ordered before a concurrent SET") {
+  JoinNode a(2, 0), b(2, 1);
+  auto add = [](int64_t n) { return [n](Keyspace keys) { CHECK(keys.String("n").Add(n).ok()); }; };
+  std::string one = a.Do(add(1)), ten = b.Do(add(10));  // two implicit bases
+  a.Join(ten);
+  b.Join(one);
+  CHECK(a.Get("n") == "11");
+  CHECK(b.Get("n") == "11");
+  b.Join(a.Do(add(100)));
+  CHECK(b.Get("n") == "111");
+  std::string set = a.Do([](Keyspace keys) { keys.String("n").Set("5"); });
+  std::string late = b.Do(add(1000));
+  a.Join(late);
+  b.Join(set);
+  CHECK(a.Get("n") == "5");
+  CHECK(b.Get("n") == "5");
+  CHECK(a.Rows("n").irregular_keys == 0);
+  CHECK(ToText(a.Rows("n")) == ToText(b.Rows("n")));
+}
+
+TEST_CASE("join: DEL of a set does not remove a member that it has not seen") {
+  JoinNode a(2, 0), b(2, 1);
+  b.Join(a.Do([](Keyspace keys) { keys.Set("s").Add("seen"); }));
+  std::string del = a.Do([](Keyspace keys) { keys.Find("s").Remove(); });
+  std::string add = b.Do([](Keyspace keys) { keys.Set("s").Add("unseen"); });
+  a.Join(add);
+  b.Join(del);
+  for (JoinNode* node : {&a, &b}) {
+    node->Do([](Keyspace keys) {
+      CHECK(keys.Set("s").size() == 1);
+      CHECK(keys.Set("s").Contains("unseen"));
+    });
+  }
+}
+
+TEST_CASE("join: of two kinds the later is shown, and the next write clears the other") {
+  JoinNode a(2, 0), b(2, 1);
+  std::string set = a.Do([](Keyspace keys) { keys.Set("k").Add("m"); }, kJoinNowMs);
+  std::string string = b.Do([](Keyspace keys) { keys.String("k").Set("v"); }, kJoinNowMs + 5);
+  a.Join(string);
+  b.Join(set);
+  CHECK(a.Get("k") == "v");
+  CHECK(b.Get("k") == "v");
+  CHECK(a.Rows("k").keys.begin()->second.rows.size() == 2);
+  b.Join(a.Do([](Keyspace keys) { CHECK(keys.Find("k").Remove()); }));
+  CHECK(a.Get("k") == "(none)");
+  CHECK(b.Get("k") == "(none)");  // the hidden set does not come to light
+  CHECK(b.Rows("k").keys.empty());
+}
+
+TEST_CASE("join: an overwritten version that arrives late, or again, does not come back") {
+  JoinNode a(3, 0), b(3, 1), c(3, 2);
+  std::string first = a.Do([](Keyspace keys) { keys.String("k").Set("old"); });
+  b.Join(first);
+  std::string second = b.Do([](Keyspace keys) { keys.String("k").Set("new"); });
+  c.Join(second);
+  c.Join(first);  // late
+  CHECK(c.Get("k") == "new");
+  std::string third = c.Do([](Keyspace keys) { CHECK(keys.Find("k").Remove()); });
+  c.Join(first);  // again
+  c.Join(second);
+  CHECK(c.Get("k") == "(none)");
+  CHECK(c.Rows("k").irregular_keys == 0);
+}
+
+TEST_CASE("join: a clear removes an add of its context that arrives after it") {
+  JoinNode a(3, 0), b(3, 1), c(3, 2);
+  std::string add = a.Do([](Keyspace keys) { keys.Set("s").Add("m"); });
+  std::string field = a.Do([](Keyspace keys) { keys.Hash("{s}h").Set("f", "v"); });
+  b.Join(add);
+  b.Join(field);
+  std::string del = b.Do([](Keyspace keys) { keys.Find("s").Remove(); });
+  std::string flush = b.Do([](Keyspace keys) { keys.Clear(); });
+  c.Join(del);
+  c.Join(add);
+  CHECK(c.Rows("s").keys.empty());
+  c.Join(flush);
+  c.Join(field);
+  CHECK(c.Rows("s").keys.empty());
+  CHECK(c.Rows("s").clears == 0);
+}
+
+TEST_CASE("join: a counter keeps the totals of two actors of one directory") {
+  JoinNode a(2, 0);
+  a.Do([](Keyspace keys) { CHECK(keys.String("n").Add(5).ok()); });
+  a.engine->self_ = 1;  // as a rotation does
+  for (Partition& p : a.engine->partitions_) {
+    p.clock.AddRange(0, 1, std::max<uint64_t>(p.own_n, 1));
+    p.own_n = 0;
+  }
+  a.Do([](Keyspace keys) { CHECK(*keys.String("n").Add(7) == 12); });
+  CHECK(a.Get("n") == "12");
+  CHECK(a.Rows("n").irregular_keys == 0);
+}
+
+TEST_CASE("join: an element joins a key whose shown string has a removal to come") {
+  JoinNode a(3, 0), b(3, 1), c(3, 2);
+  c.Join(b.Do([](Keyspace keys) { keys.String("k").Set("v"); }, kJoinNowMs + 9));
+  std::string set = c.Do([](Keyspace keys) { keys.String("k").Set("w"); });
+  std::string change = c.Do([](Keyspace keys) {
+    keys.Find("k").Remove();
+    keys.Set("k").Add("m");
+  });
+  b.Join(change);
+  b.Join(set);
+  CHECK(ToText(b.Rows("k")) == ToText(c.Rows("k")));
+}
