@@ -346,7 +346,10 @@ def unsubscribed(_command, theirs, ours):
 # --- helpers ---------------------------------------------------------------------------------
 
 def multiset(items):
-    return sorted(map(repr, items))
+    try:
+        return sorted(items)
+    except TypeError:       # elements of several types
+        return sorted(map(repr, items))
 
 
 def pairs(flat):

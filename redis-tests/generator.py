@@ -17,6 +17,7 @@ import time
 
 import servers
 from dataset import compare_data
+from differences import use_suite
 from grammar import BAD_NUMBERS, COMMANDS, MAKERS, RARE_COMMANDS, load_forms
 from oracle import Pair
 from resp import EOF, Connection, show_command
@@ -188,6 +189,9 @@ def replay(pair, history, of_data, after_epoch=None):
 def report(pair, where, history, difference, of_data, after_epoch, out):
     """Shortens and prints one difference."""
     signature = difference.signature()
+    if ", after " not in difference.where:
+        after_epoch = None      # it shows without, which is quicker
+    focus = difference.command[1:] if of_data else None
 
     def still_shows(candidate):
         return any(d.signature() == signature for d in replay(
@@ -195,7 +199,7 @@ def report(pair, where, history, difference, of_data, after_epoch, out):
 
     print("DIFFERENCE in %s\n  %s" % (where, difference), file=out)
     if still_shows(history):
-        print_history("reproduction", shrink(history, still_shows), history, out)
+        print_history("reproduction", shrink(history, still_shows, focus), history, out)
     else:
         print_history("not seen again when replayed; the end", history[-10:], history, out)
 
@@ -239,6 +243,14 @@ def run(pair, seed, commands, differences_max=5, first_epoch=0, out=sys.stdout, 
 
     after_epoch: what happens to ours before data is compared again: None, "reload" or "kill".
     """
+    before = use_suite("generator")
+    try:
+        return _run(pair, seed, commands, differences_max, first_epoch, out, shorten, after_epoch)
+    finally:
+        use_suite(before)
+
+
+def _run(pair, seed, commands, differences_max, first_epoch, out, shorten, after_epoch):
     sent, epoch, seen = 0, first_epoch, {}
     busy = 0.0
     while sent < commands and len(seen) < differences_max:

@@ -72,11 +72,7 @@ def parse(buf, pos):
         count = _int(buf, pos, end)
         if count < 0:
             return (_LISTS[kind], None), after
-        items = []
-        for _ in range(count):
-            item, after = parse(buf, after)
-            items.append(item)
-        return (_LISTS[kind], items), after
+        return _parse_items(_LISTS[kind], buf, after, count)
     if kind == _PAIRS:
         items = []
         for _ in range(_int(buf, pos, end)):
@@ -89,6 +85,23 @@ def parse(buf, pos):
     if kind == 0x23:  # "#"
         return ("#", buf[pos + 1:end] == b"t"), after
     raise ProtocolError("unknown reply type %r" % buf[pos:pos + 40])
+
+
+def _parse_items(kind, buf, pos, count):
+    """The elements of a list. Most are short bulk strings, which need no call of parse."""
+    items = []
+    for _ in range(count):
+        end = buf.find(CRLF, pos)
+        if end > 0 and buf[pos] == 0x24 and buf[pos + 1] != 0x2D:  # "$", no "-"
+            start = end + 2
+            stop = start + _int(buf, pos, end)
+            if buf[stop:stop + 2] == CRLF:
+                items.append(("$", buf[start:stop]))
+                pos = stop + 2
+                continue
+        item, pos = parse(buf, pos)
+        items.append(item)
+    return (kind, items), pos
 
 
 def _int(buf, pos, end):

@@ -23,9 +23,6 @@ COMMANDS = 9000
 
 # Start options of one side only, and the sentence that the report must contain.
 DIFFERENT_CONFIGURATIONS = [
-    (["--set-max-intset-entries", "4"], "OBJECT ENCODING"),
-    (["--hash-max-listpack-entries", "3"], "OBJECT ENCODING"),
-    (["--hash-max-listpack-value", "30"], "ENCODING"),
     (["--databases", "2"], "DB index is out of range"),
     (["--rename-command", "GETSET", "OLDGETSET"], "unknown command"),
     (["--maxmemory", "1", "--maxmemory-policy", "noeviction"], "OOM"),
@@ -137,8 +134,8 @@ def check_configurations(checks, arguments):
 
 def check_scenarios(checks, arguments):
     """Redis against itself passes every scenario; through a spoiling proxy most cases fail."""
-    directory = os.path.join(os.path.dirname(os.path.abspath(__file__)), "scenarios")
-    cases = [case for case in load_cases(directory, ["strings", "hashes"]) if not case.options]
+    cases = [case for case in load_cases(scenarios_directory(), ["strings", "hashes"])
+             if not case.options]
     peer, other = servers.start_pair(argparse.Namespace(
         **{**vars(arguments), "server": arguments.redis, "ours_port": 0}))
     proxy = Proxy(servers.free_port(other.port + 1, arguments.last_port), other.port,
@@ -157,12 +154,37 @@ def check_scenarios(checks, arguments):
         other.stop()
 
 
+def check_encodings(checks, arguments):
+    """The scenarios see that a server has other sizes of its small forms."""
+    cases = [case for case in load_cases(scenarios_directory(), ["sets", "hashes"])
+             if case.title == "encodings"]
+    checks.that(len(cases) == 2, "the scenarios of encodings are there")
+    options = ["--set-max-intset-entries", "4", "--hash-max-listpack-entries", "3"]
+    peer = servers.Server("redis", servers.free_port(arguments.first_port, arguments.last_port),
+                          arguments.redis)
+    peer.start()
+    other = servers.Server("different", servers.free_port(peer.port + 1, arguments.last_port),
+                           arguments.redis, options)
+    other.start()
+    pair = Pair(peer, other)
+    try:
+        for case in cases:
+            checks.that(CaseRun(pair, case, 2).run(), "other sizes seen in " + case.file_name)
+    finally:
+        pair.stop()
+
+
+def scenarios_directory():
+    return os.path.join(os.path.dirname(os.path.abspath(__file__)), "scenarios")
+
+
 def run(arguments):
     """(passed, failed)."""
     checks = Checks()
     check_comparers(checks)
     check_mutations(checks, arguments)
     check_configurations(checks, arguments)
+    check_encodings(checks, arguments)
     check_scenarios(checks, arguments)
     return checks.passed, checks.failed
 

@@ -13,10 +13,14 @@ STATEFUL = (b"SELECT", b"MULTI", b"EXEC", b"DISCARD", b"WATCH", b"HELLO", b"SWAP
             b"FLUSHALL")
 
 
-def shrink(history, still_shows):
-    """The shortest list found. history: (connection, command) pairs that still_shows accepts."""
+def shrink(history, still_shows, focus=None):
+    """The shortest list found. history: (connection, command) pairs that still_shows accepts.
+
+    focus: words that the commands that matter most likely have; default: those of the last one.
+    """
+    focus = set(focus or history[-1][1][1:])
     deadline = time.monotonic() + DEADLINE_SECONDS
-    for guess in (related(history, closure=False), related(history, closure=True)):
+    for guess in (related(history, focus, closure=False), related(history, focus, closure=True)):
         if len(guess) < len(history) and still_shows(guess):
             history = guess
             break
@@ -37,9 +41,9 @@ def shrink(history, still_shows):
     return history
 
 
-def related(history, closure):
-    """The commands that share words with the last one, and those that set a connection's state."""
-    wanted = set(history[-1][1][1:])
+def related(history, focus, closure):
+    """The commands that have words of `focus`, and those that set a connection's state."""
+    wanted = set(focus)
     size = -1
     while closure and size != len(wanted):
         size = len(wanted)
