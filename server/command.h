@@ -75,6 +75,9 @@ struct CommandContext {
   void Notify(uint32_t notify_class, std::string_view event, std::string_view key);
   // The same for a key of another database (COPY, MOVE).
   void NotifyIn(int database, uint32_t notify_class, std::string_view event, std::string_view key);
+  // A key was looked up to be read, for INFO's keyspace_hits and keyspace_misses; a missing one is
+  // announced as "keymiss".
+  void CountLookup(std::string_view key, bool found);
   // An effective change, for INFO's rdb_changes_since_last_save.
   void CountChange(uint64_t n = 1);
 };

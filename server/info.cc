@@ -9,8 +9,8 @@
 namespace redynamo {
 namespace {
 
-enum SectionGroup : uint32_t { kDefault = 1, kAll = 2, kEverything = 4 };
-constexpr uint32_t kAlways = kDefault | kAll | kEverything;
+enum SectionGroup : uint32_t { kDefault = 1, kAll = 2 };
+constexpr uint32_t kAlways = kDefault | kAll;
 
 struct Section {
   std::string_view name;   // as one asks for it
@@ -27,10 +27,10 @@ constexpr Section kSections[] = {
     {"stats", "Stats", kAlways, WriteStatsSection},
     {"replication", "Replication", kAlways, WriteReplicationSection},
     {"cpu", "CPU", kAlways, WriteCpuSection},
-    {"modules", "Modules", kDefault | kEverything, WriteModulesSection},
-    {"commandstats", "Commandstats", kAll | kEverything, WriteCommandStatsSection},
+    {"modules", "Modules", kAlways, WriteModulesSection},
+    {"commandstats", "Commandstats", kAll, WriteCommandStatsSection},
     {"errorstats", "Errorstats", kAlways, WriteErrorStatsSection},
-    {"latencystats", "Latencystats", kAll | kEverything, WriteLatencyStatsSection},
+    {"latencystats", "Latencystats", kAll, WriteLatencyStatsSection},
     {"cluster", "Cluster", kAlways, WriteClusterSection},
     {"redynamo", "Redynamo", kAlways, WriteRedynamoSection},
     {"keyspace", "Keyspace", kAlways, WriteKeyspaceSection},
@@ -38,8 +38,8 @@ constexpr Section kSections[] = {
 
 uint32_t GroupOf(std::string_view word) {
   if (EqualsIgnoreCase(word, "default")) return kDefault;
-  if (EqualsIgnoreCase(word, "all")) return kAll;
-  if (EqualsIgnoreCase(word, "everything")) return kEverything;
+  bool all = EqualsIgnoreCase(word, "all") || EqualsIgnoreCase(word, "everything");
+  if (all) return kAll;
   return 0;
 }
 

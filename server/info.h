@@ -13,7 +13,7 @@ namespace redynamo {
 class Server;
 
 // The sections named (any case), each once and in a fixed order; none: "default". "default", "all"
-// (all but modules) and "everything" stand for several. Unknown names are ignored.
+// and "everything" stand for several. Unknown names are ignored.
 std::string InfoText(Server& server, std::span<const std::string_view> sections);
 
 // Bytes as a person reads them: "512B", "1.50K", "23.54G".

@@ -54,8 +54,8 @@ void WriteStatsSection(const InfoSource& source, InfoWriter& out) {
   out.Field("evicted_clients", 0);
   out.Field("total_eviction_exceeded_time", 0);
   out.Field("current_eviction_exceeded_time", 0);
-  out.Field("keyspace_hits", engine.keyspace_hits);
-  out.Field("keyspace_misses", engine.keyspace_misses);
+  out.Field("keyspace_hits", stats.keyspace_hits);
+  out.Field("keyspace_misses", stats.keyspace_misses);
   out.Field("pubsub_channels", server.pubsub().channel_count());
   out.Field("pubsub_patterns", server.pubsub().pattern_count());
   out.Field("pubsubshard_channels", server.pubsub().shard_channel_count());

@@ -273,6 +273,15 @@ void CommandContext::NotifyIn(int database, uint32_t notify_class, std::string_v
   server.pubsub().NotifyKeyspace(database, notify_class, event, key);
 }
 
+void CommandContext::CountLookup(std::string_view key, bool found) {
+  if (found) {
+    server.stats().keyspace_hits++;
+    return;
+  }
+  server.stats().keyspace_misses++;
+  Notify(kNotifyKeyMiss, "keymiss", key);
+}
+
 void CommandContext::CountChange(uint64_t n) {
   if (server.has_engine()) server.engine().CountChange(n);
 }

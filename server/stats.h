@@ -85,6 +85,7 @@ struct ServerStats {
   uint64_t output_limit_disconnections = 0;
   uint64_t query_limit_disconnections = 0;
   uint64_t auth_denied = 0;
+  uint64_t keyspace_hits = 0, keyspace_misses = 0;  // of keys looked up to be read
   uint64_t parked_for_load = 0;       // commands that waited for cold keys
   uint64_t recent_max_input_bytes = 0;   // over the last 8 s at most, as Redis shows
   uint64_t recent_max_output_bytes = 0;

@@ -313,7 +313,7 @@ EngineStats Engine::Stats() const { return impl_->Stats(); }
 
 void Engine::ResetStats() {
   EngineStats& s = impl_->stats_;
-  s.expired_keys = s.evicted_keys = s.keyspace_hits = s.keyspace_misses = 0;
+  s.expired_keys = s.evicted_keys = 0;
   s.paged_out_keys = s.cold_loads = s.cold_load_batches = 0;
 }
 

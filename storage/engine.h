@@ -84,7 +84,6 @@ struct EngineStats {
   uint64_t dirty_rows = 0, changes_since_checkpoint = 0;
   uint64_t cold_keys = 0, resident_keys = 0, cold_loads = 0, cold_load_batches = 0;
   uint64_t paged_out_keys = 0, expired_keys = 0, evicted_keys = 0;
-  uint64_t keyspace_hits = 0, keyspace_misses = 0;
   uint64_t used_memory_bytes = 0, disk_bytes = 0, block_cache_bytes = 0;
   uint64_t scrub_rounds = 0, scrub_rows = 0, scrub_errors = 0;
   uint64_t recovered_records = 0, recovered_cut_bytes = 0, salvaged_records = 0;

@@ -117,7 +117,7 @@ class EngineImpl {
   void Prefetch(int database, std::span<const std::string_view> keys);
   // The key's slot and hash, from the prefetched ones if it is among them.
   void Locate(std::string_view key, uint16_t* slot, uint64_t* hash);
-  // Fills the view's place and its live row, if any. `access`: counts as an access and a hit or miss.
+  // Fills the view's place and its live row, if any. `access`: renews the last access.
   void Lookup(int database, std::string_view key, bool access, KeyView* view);
   bool Expired(const Row* row) const {
     return row->Has(Row::kHasDeadline) && row->deadline().at_ms <= now_ms_;

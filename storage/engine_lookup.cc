@@ -131,13 +131,7 @@ void EngineImpl::Lookup(int database, std::string_view key, bool access, KeyView
       RemoveExpired(ns, view->slot_, view->hash_, row);
     }
   }
-  if (!access) return;
-  if (view->row_) {
-    TouchAccess(view->row_);
-    stats_.keyspace_hits++;
-  } else {
-    stats_.keyspace_misses++;
-  }
+  if (access && view->row_) TouchAccess(view->row_);
 }
 
 }  // namespace redynamo

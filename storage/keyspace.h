@@ -149,7 +149,7 @@ class Keyspace {
   int database() const { return database_; }
   Keyspace In(int database) const { return Keyspace(engine_, database); }
 
-  // Lookups count as an access (LRU/LFU, keyspace hits and misses) unless they say Peek.
+  // Lookups renew the last access (LRU/LFU) unless they say Peek.
   KeyView Find(std::string_view key);
   KeyView Peek(std::string_view key);
   StringView String(std::string_view key);

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // CONFIG: settings at run time (server/config.h does the work).
+#include <algorithm>
+
 #include "server/admin/help_reply.h"
 #include "server/command_families.h"
 #include "server/server.h"
@@ -8,17 +10,20 @@ namespace redynamo {
 namespace {
 
 Reply ConfigGet(CommandContext& context, ArgReader& args) {
+  std::span<const std::string_view> globs = args.rest();
   Reply map = Reply::Map();
-  for (auto& [name, value] : context.server.settings().Get(args.rest())) {
+  for (auto& [name, value] : context.server.settings().Get(globs)) {
+    // A name that was asked for in other letters comes back in those.
+    auto asked = std::ranges::find_if(
+        globs, [&name = name](std::string_view glob) { return EqualsIgnoreCase(glob, name); });
+    if (asked != globs.end()) name = *asked;
     map.AddBulk(std::move(name)).AddBulk(std::move(value));
   }
   return map;
 }
 
 Reply ConfigSet(CommandContext& context, ArgReader& args) {
-  if (args.remaining() % 2 != 0) {
-    return Reply::Error("ERR wrong number of arguments for 'config|set' command");
-  }
+  if (args.remaining() % 2 != 0) return SyntaxError();
   std::vector<std::pair<std::string_view, std::string_view>> pairs;
   while (!args.done()) {
     std::string_view name = args.Next();

@@ -42,6 +42,7 @@ Reply DebugSetActiveExpire(CommandContext& context, ArgReader& args) {
 }
 
 Reply DebugObject(CommandContext& context, ArgReader& args) {
+  if (args.remaining() != 1) return NotUnderstood(context);
   KeyView view = context.keys.Peek(args.Next());
   if (!view.exists()) return Reply::Error("ERR no such key");
   int64_t idle = view.idle_seconds();
@@ -82,6 +83,12 @@ Reply DebugReload(CommandContext& context, ArgReader&) {
   return Reply::Ok();
 }
 
+// No key at all is for the handler to refuse, in its own words.
+bool KeysFromSecond(std::span<const std::string_view> argv, std::vector<int>* key_indexes) {
+  for (size_t i = 2; i < argv.size(); i++) key_indexes->push_back(int(i));
+  return true;
+}
+
 Reply DebugUnknown(CommandContext& context, ArgReader&) { return NotUnderstood(context); }
 
 Reply DebugHelp(CommandContext&, ArgReader&) {
@@ -104,18 +111,23 @@ Reply DebugHelp(CommandContext&, ArgReader&) {
 
 constexpr uint32_t kOperator = kAdmin | kNoScript | kLoading | kStale;
 constexpr uint32_t kInspect = kAdmin | kNoScript | kReadonly;
+constexpr uint32_t kInspectKeys = kInspect | kMovableKeys;
 
 constexpr CommandRow kRows[] = {
     {"debug", -2, kOperator, 0, 0, 0, KeyAccess::kNone, DebugUnknown, "server", "1.0.0",
      "Depends on subcommand.", "For tests"},
     {"debug|digest", -2, kInspect | kWholeDatabase, 0, 0, 0, KeyAccess::kNone, DebugDigest,
      "server", "1.0.0", "O(N) where N is the number of elements", "One number for all data"},
-    {"debug|digest-value", -3, kInspect, 2, -1, 1, KeyAccess::kRead, DebugDigestValue, "server",
-     "5.0.0", "O(N) where N is the number of elements", "One number for each key's value"},
+    {.name = "debug|digest-value", .arity = -2, .flags = kInspectKeys, .first_key = 0,
+     .last_key = 0, .key_step = 0, .access = KeyAccess::kRead, .handler = DebugDigestValue,
+     .group = "server", .since = "5.0.0", .complexity = "O(N) where N is the number of elements",
+     .summary = "One number for each key's value", .get_keys = KeysFromSecond},
     {"debug|help", 2, kLoading | kStale, 0, 0, 0, KeyAccess::kNone, DebugHelp, "server", "5.0.0",
      "O(1)", "Explains the subcommands"},
-    {"debug|object", -3, kInspect, 2, 2, 1, KeyAccess::kRead, DebugObject, "server", "1.0.0",
-     "O(1)", "How a key is held in memory"},
+    {.name = "debug|object", .arity = -2, .flags = kInspectKeys, .first_key = 0, .last_key = 0,
+     .key_step = 0, .access = KeyAccess::kRead, .handler = DebugObject, .group = "server",
+     .since = "1.0.0", .complexity = "O(1)", .summary = "How a key is held in memory",
+     .get_keys = KeysFromSecond},
     {"debug|reload", -2, kOperator | kNoMulti, 0, 0, 0, KeyAccess::kNone, DebugReload, "server",
      "1.0.0", "O(N) where N is the number of elements",
      "Stops the engine, starts it again and compares the data"},

@@ -24,8 +24,8 @@ Reply EntryReply(const SlowlogEntry& entry) {
 Reply SlowlogGet(CommandContext& context, ArgReader& args) {
   constexpr std::string_view kBadCount = "ERR count should be greater than or equal to -1";
   if (args.remaining() > 1) {
-    return Reply::Error(
-        "ERR unknown subcommand or wrong number of arguments for 'get'. Try SLOWLOG HELP.");
+    return Reply::ErrorText("ERR unknown subcommand or wrong number of arguments for '" +
+                            std::string(context.argv[1]) + "'. Try SLOWLOG HELP.");
   }
   int64_t count = args.done() ? kDefaultCount : args.Int64In(-1, INT64_MAX, kBadCount);
   if (!args.ok()) return args.error();

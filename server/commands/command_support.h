@@ -24,26 +24,26 @@ inline constexpr std::string_view kStringTooLong =
 // repetitions, and each costs an item of the answer.
 inline constexpr int64_t kRandomElementsMax = 1 << 24;
 
-// Lookups of commands that only read: a missing key is announced as "keymiss".
+// Lookups of commands that only read: they count as hits and misses.
 inline StringView ReadString(CommandContext& ctx, std::string_view key) {
   StringView view = ctx.keys.String(key);
-  if (!view.exists()) ctx.Notify(kNotifyKeyMiss, "keymiss", key);
+  ctx.CountLookup(key, view.exists());
   return view;
 }
 inline HashView ReadHash(CommandContext& ctx, std::string_view key) {
   HashView view = ctx.keys.Hash(key);
-  if (!view.exists()) ctx.Notify(kNotifyKeyMiss, "keymiss", key);
+  ctx.CountLookup(key, view.exists());
   return view;
 }
 inline SetView ReadSet(CommandContext& ctx, std::string_view key) {
   SetView view = ctx.keys.Set(key);
-  if (!view.exists()) ctx.Notify(kNotifyKeyMiss, "keymiss", key);
+  ctx.CountLookup(key, view.exists());
   return view;
 }
-// The same without counting as an access, as TTL and its kin look.
+// The same without renewing the last access, as TTL and its kin look.
 inline KeyView PeekKey(CommandContext& ctx, std::string_view key) {
   KeyView view = ctx.keys.Peek(key);
-  if (!view.exists()) ctx.Notify(kNotifyKeyMiss, "keymiss", key);
+  ctx.CountLookup(key, view.exists());
   return view;
 }
 

@@ -31,7 +31,7 @@ Reply Touch(CommandContext& ctx, ArgReader& args) {
   int64_t found = 0;
   for (std::string_view key : args.rest()) {
     bool exists = ctx.keys.Find(key).exists();
-    if (!exists) ctx.Notify(kNotifyKeyMiss, "keymiss", key);
+    ctx.CountLookup(key, exists);
     found += exists;
   }
   return Reply::Integer(found);
@@ -83,10 +83,8 @@ Reply Copy(CommandContext& ctx, ArgReader& args) {
   if (database == ctx.keys.database() && from == to) return Reply::Error(kSameObject);
 
   KeyView source = ctx.keys.Find(from);
-  if (!source.exists()) {
-    ctx.Notify(kNotifyKeyMiss, "keymiss", from);
-    return Reply::Integer(0);
-  }
+  ctx.CountLookup(from, source.exists());
+  if (!source.exists()) return Reply::Integer(0);
   if (!replace && ctx.keys.In(database).Peek(to).exists()) return Reply::Integer(0);
   ctx.keys.Copy(from, database, to);
   ctx.NotifyIn(database, kNotifyNew, "new", to);
