@@ -200,11 +200,11 @@ void UvConnection::RunPipeline() {
       if (batch_) parser_.Release();
       if (protocol_error_ || !ParseAhead()) break;
     }
-    if (budget == 0 || loop_.InputStopped() ||
-        session_->output.pending_bytes() > kPendingOutputStopBytes) {
-      loop_.RunLater(this);
+    if (session_->output.pending_bytes() > kPendingOutputStopBytes) {
+      output_full_ = true;  // Flush goes on when half of it has left
       return;
     }
+    if (budget == 0 || loop_.InputStopped()) return loop_.RunLater(this);
     ExecuteBatch(&budget);
   }
   if (session_->state == SessionState::kRunning) {
@@ -238,6 +238,10 @@ bool UvConnection::Flush(uint64_t position) {
   if (!OutputWithinLimits()) return BeginClose(), true;
   if (session_->state == SessionState::kClosing && output.pending_bytes() == 0) {
     return BeginClose(), true;
+  }
+  if (output_full_ && output.pending_bytes() < kPendingOutputStopBytes / 2) {
+    output_full_ = false;
+    loop_.RunLater(this);
   }
   return !output.HasHeld();
 }

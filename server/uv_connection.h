@@ -95,6 +95,7 @@ class UvConnection : public Transport {
   bool stop_reading_ = false;     // OnAlloc asks OnRead to
   bool end_of_input_ = false;     // the client has shut down its side
   bool protocol_error_ = false;
+  bool output_full_ = false;      // not executed until replies have left
   bool closing_ = false;
   uint64_t read_turn_ = 0;        // of the last read(2): one a turn
   RespParser parser_;
