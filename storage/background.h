@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A pool for bulk work: cold reads, checkpoint files, freeing large objects. Its threads run at a
 // nice value of their own, so that the data thread comes first without starving them: at idle
-// priority (SCHED_IDLE) a machine with all cores busy gave a checkpoint 0.3 % of a core, and the log
-// grew faster than checkpoints could release it.
+// priority (SCHED_IDLE) a machine with all cores busy gave a checkpoint 0.3 % of a core, and the
+// log grew faster than checkpoints could release it.
 #pragma once
 
 #include <condition_variable>

@@ -70,7 +70,8 @@ class Collection {
 
  private:
   static Element FromRow(Row* row) {
-    return {row->key(), row->value(), row->dot, row->hlc, row->row_form() == RowForm::kCounter, row};
+    return {row->key(), row->value(), row->dot, row->hlc, row->row_form() == RowForm::kCounter,
+            row};
   }
 
   uint64_t seed_;
@@ -81,7 +82,8 @@ class Collection {
   bool only_integers_;
 };
 
-// The cell of a field with its actor's total set to `total`; a plain field's integer becomes the base.
+// The cell of a field with its actor's total set to `total`; a plain field's integer becomes the
+// base.
 std::string CounterCellWith(const Collection::Element& field, const CounterTotal& total);
 
 }  // namespace redynamo

@@ -160,7 +160,8 @@ Status ReadEvents(std::string_view record, uint64_t* hlc,
       uint64_t partition = in.Varint();
       event.dot = ReadDot(&in, &ok);
       uint64_t ns = in.Varint();
-      if (!ok || !in.ok() || partition > 0x3fff || ns > 0xffff) return Corruption("bad event header");
+      if (!ok || !in.ok() || partition > 0x3fff || ns > 0xffff)
+        return Corruption("bad event header");
       event.partition = uint16_t(partition);
       event.ns = uint16_t(ns);
       continue;

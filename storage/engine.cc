@@ -106,7 +106,9 @@ uint64_t EngineImpl::EndCommand() {
   return end;
 }
 
-Status EngineImpl::ReserveWrite(uint64_t bytes) { return log_->Reserve(bytes + kReserveSlackBytes); }
+Status EngineImpl::ReserveWrite(uint64_t bytes) {
+  return log_->Reserve(bytes + kReserveSlackBytes);
+}
 
 Status EngineImpl::WriteTurn() {
   if (!load_queue_.empty()) FlushLoads();
@@ -170,7 +172,8 @@ namespace {
 
 std::string Hex40(uint64_t a, uint64_t b, uint32_t c) {
   char text[41];
-  snprintf(text, sizeof text, "%016llx%016llx%08x", (unsigned long long)a, (unsigned long long)b, c);
+  snprintf(text, sizeof text, "%016llx%016llx%08x", (unsigned long long)a, (unsigned long long)b,
+           c);
   return text;
 }
 

@@ -36,8 +36,9 @@ void EngineImpl::MarkDirty(SlotTable& table, uint64_t hash, Row* row) {
   stats_.dirty_rows++;
 }
 
-Row* EngineImpl::ApplyValue(uint16_t ns, uint16_t slot, uint64_t hash, std::string_view key, Row* row,
-                            ObjectType type, RowForm form, size_t value_len, bool keep_deadline) {
+Row* EngineImpl::ApplyValue(uint16_t ns, uint16_t slot, uint64_t hash, std::string_view key,
+                            Row* row, ObjectType type, RowForm form, size_t value_len,
+                            bool keep_deadline) {
   SlotTable& table = MakeSlot(ns, slot);
   if (!row && table.absents > 0) row = table.rows.Find(hash, key);  // an absent row comes to life
   if (!row) {
@@ -158,7 +159,8 @@ Row* EngineImpl::ApplyElement(uint16_t ns, uint16_t slot, uint64_t hash, std::st
                               std::string_view value, bool counter, Dot dot, uint64_t hlc,
                               bool* is_new) {
   if (!row || row->row_form() != RowForm::kCollection) {
-    row = ApplyValue(ns, slot, hash, key, row, type, RowForm::kCollection, sizeof(Collection*), false);
+    row = ApplyValue(ns, slot, hash, key, row, type, RowForm::kCollection, sizeof(Collection*),
+                     false);
     auto* fresh = new Collection(seed_, type == ObjectType::kSet);
     std::memcpy(row->value_data(), &fresh, sizeof fresh);
     row->dot = dot;
@@ -221,7 +223,8 @@ void EngineImpl::ApplyClearPartition(uint16_t ns, int partition, uint64_t end) {
   Namespace& space = *namespaces_[ns];
   space.epoch++;
   auto garbage = std::make_shared<std::vector<std::unique_ptr<SlotTable>>>();
-  for (int slot = partition * kSlotsPerPartition; slot < (partition + 1) * kSlotsPerPartition; slot++) {
+  for (int slot = partition * kSlotsPerPartition; slot < (partition + 1) * kSlotsPerPartition;
+       slot++) {
     auto& table = space.slots[slot];
     if (!table || table->captured_at >= end) continue;
     space.live -= table->live;

@@ -54,8 +54,8 @@ bool EngineImpl::DirtyMemoryHigh() const {
 }
 
 bool EngineImpl::WritersMustWait() const {
-  return options_.maxmemory_bytes > 0 && options_.policy == EvictionPolicy::kPageOut && checkpoint_ &&
-         stats_.last_checkpoint_ok &&
+  return options_.maxmemory_bytes > 0 && options_.policy == EvictionPolicy::kPageOut &&
+         checkpoint_ && stats_.last_checkpoint_ok &&
          stats_.dirty_rows * kMeanRowBytes >= options_.maxmemory_bytes * kDirtyStopPercent / 100 &&
          UsedMemory() > options_.maxmemory_bytes + options_.maxmemory_bytes / 10;
 }
@@ -118,7 +118,8 @@ bool EngineImpl::EvictFrom(SlotTable& table, uint16_t ns, uint16_t slot) {
       score = -row->deadline().at_ms;
     } else if (lfu()) {
       score = -Frequency(row);
-    } else if (policy == EvictionPolicy::kAllKeysRandom || policy == EvictionPolicy::kVolatileRandom) {
+    } else if (policy == EvictionPolicy::kAllKeysRandom ||
+               policy == EvictionPolicy::kVolatileRandom) {
       score = int64_t(random_.Next() >> 2);
     } else {
       score = IdleSeconds(row);
@@ -182,7 +183,8 @@ bool EngineImpl::EvictToLimit(int64_t deadline_us) {
     barren = went ? 0 : barren + 1;
   }
   // Nothing clean to let go of: a checkpoint makes more of it.
-  if (options_.policy == EvictionPolicy::kPageOut && stats_.dirty_rows > 0) checkpoint_wanted_ = true;
+  if (options_.policy == EvictionPolicy::kPageOut && stats_.dirty_rows > 0)
+    checkpoint_wanted_ = true;
   return false;
 }
 

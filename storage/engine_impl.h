@@ -11,8 +11,8 @@
 //   engine_recover.cc   the log's tail joined onto the last checkpoint
 //   engine_checkpoint.cc, engine_load.cc, engine_evict.cc
 //
-// A slot's table holds resident keys; keys of the slot that are on disk only are *cold*. live counts
-// both, so `live - resident` says whether a miss is final.
+// A slot's table holds resident keys; keys of the slot that are on disk only are *cold*. live
+// counts both, so `live - resident` says whether a miss is final.
 #pragma once
 
 #include <array>
@@ -136,7 +136,7 @@ class EngineImpl {
     if (last_position_[slot] > depends_) depends_ = last_position_[slot];
   }
 
-  // --- engine_write.cc: each logs its effects and applies them; the view's row_ is kept current ---
+  // --- engine_write.cc: each logs its effects and applies them, and keeps the view's row_ current
   void WriteBase(KeyView* view, std::string_view value, DeadlineChange deadline, bool raw);
   Result<int64_t> AddToCounter(KeyView* view, int64_t increment);
   void WriteDeadline(KeyView* view, int64_t at_ms);

@@ -127,7 +127,8 @@ void EngineImpl::FlushLoads() {
     for (size_t i = 0; i < batch->size(); i++) {
       const auto& [ns, key] = (*batch)[i];
       uint64_t hash = RowTable::HashOf(key, seed_, kPositionHashBits);
-      uint64_t position = uint64_t(KeySlot(key)) << kPositionHashBits | hash >> (64 - kPositionHashBits);
+      uint64_t position =
+          uint64_t(KeySlot(key)) << kPositionHashBits | hash >> (64 - kPositionHashBits);
       wanted.push_back({EncodeHeadKey({ns, position, key}), position, i});
     }
     std::sort(wanted.begin(), wanted.end(),
@@ -183,7 +184,8 @@ bool EngineImpl::StepWarmUp() {
   uint64_t limit = options_.maxmemory_bytes * kWarmUpMemoryPercent / 100;
   uint32_t end = uint32_t(namespaces_.size()) * kSlotCount;
   while (warm_up_slot_ < end) {
-    SlotTable* table = Slot(uint16_t(warm_up_slot_ / kSlotCount), uint16_t(warm_up_slot_ % kSlotCount));
+    SlotTable* table =
+        Slot(uint16_t(warm_up_slot_ / kSlotCount), uint16_t(warm_up_slot_ % kSlotCount));
     if (table && table->cold() > 0) break;
     warm_up_slot_++;
   }
@@ -218,8 +220,8 @@ bool EngineImpl::StepWarmUp() {
       warm_up_busy_ = false;
       if (!status.ok()) LogWarning("warm-up stopped: " + status.message());
       if (!status.ok()) warm_up_done_ = true;
-      // A checkpoint may have removed keys on disk since these were read: then they are dropped, and
-      // loaded when asked for.
+      // A checkpoint may have removed keys on disk since these were read: then they are dropped,
+      // and loaded when asked for.
       bool stands = epoch == namespaces_[ns]->epoch && warm_up_checkpoints_ == stats_.checkpoints;
       for (Row* row : rows) {
         if (stands) {

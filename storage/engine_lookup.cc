@@ -28,8 +28,8 @@ SlotTable& EngineImpl::MakeSlot(uint16_t ns, uint16_t slot) {
   return *table;
 }
 
-// With an LFU policy the 24 bits are minutes (16) and a logarithmic counter (8), else seconds: Redis'
-// two clocks, so that OBJECT FREQ and IDLETIME mean what they mean there.
+// With an LFU policy the 24 bits are minutes (16) and a logarithmic counter (8), else seconds:
+// Redis' two clocks, so that OBJECT FREQ and IDLETIME mean what they mean there.
 uint32_t EngineImpl::AccessNow() const {
   if (lfu()) return uint32_t((now_ms_ / 60'000 & 0xffff) << 8 | kLfuStart);
   return uint32_t(now_ms_ / 1000) & kAccessMask;

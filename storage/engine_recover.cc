@@ -119,7 +119,8 @@ Status EngineImpl::ReplayRecord(uint64_t end, std::string_view payload) {
     ByteReader in(payload.substr(1));
     uint64_t a = in.Varint(), b = in.Varint();
     if (!in.ok() || a >= database_ns_.size() || b >= database_ns_.size()) {
-      return Corruption("record exchanges databases that do not exist; was 'databases' made smaller?");
+      return Corruption(
+          "record exchanges databases that do not exist; was 'databases' made smaller?");
     }
     if (end > database_ns_position_) {
       SwapDatabases(int(a), int(b));

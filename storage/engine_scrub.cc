@@ -77,8 +77,8 @@ void EngineImpl::ScrubTask() {
     stats_.scrub_rows += found.rows;
     stats_.scrub_errors += found.errors;
     if (found.errors > 0) {
-      LogWarning("scrub found " + std::to_string(found.errors) + " damaged records; restore them from " +
-                 "a backup or copy, then start again");
+      LogWarning("scrub found " + std::to_string(found.errors) +
+                 " damaged records; restore them from " + "a backup or copy, then start again");
     }
   });
 }

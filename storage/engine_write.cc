@@ -71,8 +71,8 @@ void EngineImpl::WriteBase(KeyView* view, std::string_view value, DeadlineChange
     same_key = kTagSameKey;
   }
   Dot removed = replaces_string && old->dot != dot ? old->dot : 0;
-  PutEffectHead(record_, RowKind::kBase, uint8_t(kTagValue | (removed ? kTagRemoved : 0) | same_key),
-                view->key_);
+  PutEffectHead(record_, RowKind::kBase,
+                uint8_t(kTagValue | (removed ? kTagRemoved : 0) | same_key), view->key_);
   if (removed) PutRemoved(record_, removed);
   PutLengthPrefixed(record_, value);
   bool has_deadline = deadline_ms != kNoDeadline;
@@ -198,8 +198,8 @@ bool EngineImpl::PutElement(KeyView* view, ObjectType type, std::string_view ele
   if (removed) PutRemoved(record_, removed);
   if (kind == RowKind::kField) PutLengthPrefixed(record_, value);
   bool is_new;
-  view->row_ = ApplyElement(view->ns_, view->slot_, view->hash_, view->key_, row, type, element, value,
-                            false, dot, stamp(), &is_new);
+  view->row_ = ApplyElement(view->ns_, view->slot_, view->hash_, view->key_, row, type, element,
+                            value, false, dot, stamp(), &is_new);
   Changed(*view);
   return is_new;
 }

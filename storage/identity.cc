@@ -38,9 +38,10 @@ Result<Identity> Decode(std::string_view bytes, const std::string& path) {
   if (in.Bytes(7) != kMagic) return Corruption("'" + path + "' is not an identity file");
   uint32_t version = in.Fixed32();
   if (version > Identity::kFormatVersion) {
-    return Status(StatusCode::kUnsupported,
-                  "'" + path + "' has format " + std::to_string(version) + ", this build reads up to " +
-                      std::to_string(Identity::kFormatVersion) + "; start a newer redynamo-server");
+    return Status(StatusCode::kUnsupported, "'" + path + "' has format " + std::to_string(version) +
+                                                ", this build reads up to " +
+                                                std::to_string(Identity::kFormatVersion) +
+                                                "; start a newer redynamo-server");
   }
   std::string_view node = in.Bytes(16);
   std::copy(node.begin(), node.end(), id.node_id.begin());

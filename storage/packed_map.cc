@@ -64,8 +64,9 @@ PackedMap::Element PackedMap::Find(std::string_view key) const {
   return e;
 }
 
-std::string_view PackedMap::EncodeElement(std::string_view key, std::string_view value, bool counter,
-                                          Dot dot, uint64_t hlc, std::string* scratch) const {
+std::string_view PackedMap::EncodeElement(std::string_view key, std::string_view value,
+                                          bool counter, Dot dot, uint64_t hlc,
+                                          std::string* scratch) const {
   scratch->clear();
   bool other = DotActor(dot) != DotActor(base_dot_);
   scratch->push_back(char((counter ? kCounterFlag : 0) | (other ? kOtherActorFlag : 0)));

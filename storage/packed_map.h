@@ -55,8 +55,8 @@ class PackedMap {
  private:
   Element At(uint32_t offset) const;
   void Splice(uint32_t offset, uint32_t old_bytes, std::string_view bytes);
-  std::string_view EncodeElement(std::string_view key, std::string_view value, bool counter, Dot dot,
-                                 uint64_t hlc, std::string* scratch) const;
+  std::string_view EncodeElement(std::string_view key, std::string_view value, bool counter,
+                                 Dot dot, uint64_t hlc, std::string* scratch) const;
 
   char* data_ = nullptr;
   Dot base_dot_ = 0;

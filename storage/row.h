@@ -4,9 +4,9 @@
 //
 //   | header 32 B | key length u32 if kLongKey | deadline 24 B if kHasDeadline | key | value |
 //
-// A string's value is its bytes (kPlain) or a counter cell (kCounter, see counter.h); a collection's
-// value is a pointer to its Collection. An absent row marks "removed here, still on disk" until the
-// checkpoint that removes it there has been ingested.
+// A string's value is its bytes (kPlain) or a counter cell (kCounter, see counter.h); a
+// collection's value is a pointer to its Collection. An absent row marks "removed here, still on
+// disk" until the checkpoint that removes it there has been ingested.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,8 @@ class Collection;
 
 enum class RowForm : uint8_t { kPlain, kCounter, kCollection, kAbsent };
 
-// A deadline is a row of its own (it hangs on the base, or on the collection), kept with its object.
+// A deadline is a row of its own (it hangs on the base, or on the collection), kept with its
+// object.
 struct Deadline {
   int64_t at_ms;
   Dot dot;
@@ -96,8 +97,8 @@ Row* NewRow(std::string_view key, size_t value_len, bool has_deadline);
 void FreeRow(Row* row);
 // Bytes the allocator holds for it.
 size_t RowMemory(const Row* row);
-// The same row with room for `value_len` value bytes (the first min of old and new kept) and with or
-// without the deadline's place. It may move: the caller replaces the pointer in its table.
+// The same row with room for `value_len` value bytes (the first min of old and new kept) and with
+// or without the deadline's place. It may move: the caller replaces the pointer in its table.
 Row* ResizeRow(Row* row, size_t value_len, bool has_deadline);
 
 }  // namespace redynamo

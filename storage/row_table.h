@@ -2,10 +2,11 @@
 // RowTable: a hash table of rows whose walk is in hash order, so that buckets are ranges of the
 // position (ARCHITECTURE.md section 1, idea 2).
 //
-// The home of a hash h (left-aligned 64 bits) in an array of c places is floor(h·c / 2^64): a larger
-// hash never has a smaller home. Collisions probe linearly upwards without wrapping; places beyond
-// the c-th take the overflow. A *run* is a maximal stretch of used places; every hash of a run is
-// smaller than every hash of a later run, so a walk sorts run by run. Each place is one word:
+// The home of a hash h (left-aligned 64 bits) in an array of c places is floor(h·c / 2^64): a
+// larger hash never has a smaller home. Collisions probe linearly upwards without wrapping; places
+// beyond the c-th take the overflow. A *run* is a maximal stretch of used places; every hash of a
+// run is smaller than every hash of a later run, so a walk sorts run by run. Each place is one
+// word:
 //
 //   | tag: low 6 bits of home, next 10 hash bits | 48 bits of pointer |
 //
@@ -73,9 +74,9 @@ class RowTable {
   // and a position is complete. Gives the hash to go on from; 0 when the end was reached.
   uint64_t Collect(uint64_t from, size_t count, std::vector<Row*>* out) const;
 
-  // Appends, in (hash, key) order, every row of parts (leaves) that MarkDirty has marked since, dirty
-  // or not, from hash `from` on (0, or what the call before gave), until at least `count` are there;
-  // takes their marks away. Gives where to go on, 0 at the end.
+  // Appends, in (hash, key) order, every row of parts (leaves) that MarkDirty has marked since,
+  // dirty or not, from hash `from` on (0, or what the call before gave), until at least `count` are
+  // there; takes their marks away. Gives where to go on, 0 at the end.
   uint64_t CollectMarked(uint64_t from, size_t count, std::vector<Row*>* out);
   bool marked() const { return marked_; }
 

@@ -62,7 +62,8 @@ class PartitionClock {
   const std::map<uint16_t, IntervalSet>& actors() const { return actors_; }
   bool operator==(const PartitionClock&) const = default;
 
-  // Grammar: count, then per actor: index, interval count, then (gap, length - 1) pairs; all varint.
+  // Grammar: count, then per actor: index, interval count, then (gap, length - 1) pairs; all
+  // varint.
   void EncodeTo(std::string* out) const;
   static bool Decode(ByteReader* in, PartitionClock* out);  // false on malformed bytes
 
