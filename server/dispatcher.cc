@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "base/number.h"
 #include "server/admission.h"
@@ -133,39 +134,50 @@ ExecuteResult Dispatcher::Queue(Session& session, const Command& command,
   return Finish(session);
 }
 
-void Dispatcher::CollectKeys(const Session& session, const Command& command,
+// Appends the command's keys to keys_.
+void Dispatcher::CollectKeys(int database, const CommandRow& row,
                              std::span<const std::string_view> argv) {
-  keys_.clear();
-  auto collect = [this](int database, const CommandRow& row,
-                        std::span<const std::string_view> args) {
-    if (row.get_other_keys) {
-      size_t before = keys_.size();
-      row.get_other_keys(args, &keys_);
-      auto no_such = [this](const KeyRef& key) {
-        return key.database < 0 || key.database >= server_.config().databases;
-      };
-      keys_.erase(std::remove_if(keys_.begin() + before, keys_.end(), no_such), keys_.end());
-    }
-    if (row.first_key > 0 && row.first_key == row.last_key && !row.get_keys) {
-      keys_.push_back({database, args[row.first_key]});
-      return;
-    }
-    key_indexes_.clear();
-    if (!CommandTable::KeyIndexes(row, args, &key_indexes_)) return;
-    for (int index : key_indexes_) {
-      if (index > 0 && size_t(index) < args.size()) keys_.push_back({database, args[index]});
-    }
-  };
-  if (!command.is_exec) return collect(session.database, *command.row, argv);
+  if (row.get_other_keys) {
+    size_t before = keys_.size();
+    row.get_other_keys(argv, &keys_);
+    auto no_such = [this](const KeyRef& key) {
+      return key.database < 0 || key.database >= server_.config().databases;
+    };
+    keys_.erase(std::remove_if(keys_.begin() + ptrdiff_t(before), keys_.end(), no_such),
+                keys_.end());
+  }
+  key_indexes_.clear();
+  if (!CommandTable::KeyIndexes(row, argv, &key_indexes_)) return;
+  for (int index : key_indexes_) {
+    if (index > 0 && size_t(index) < argv.size()) keys_.push_back({database, argv[index]});
+  }
+}
+
+// The keys of all that EXEC will run, in the databases where they are now: SELECT and SWAPDB in the
+// queue move the later ones.
+void Dispatcher::CollectQueuedKeys(const Session& session) {
   int database = session.database;
+  std::vector<int> now_at(size_t(server_.config().databases));
+  std::iota(now_at.begin(), now_at.end(), 0);
+  auto read_database = [&](std::string_view arg, int* out) {
+    int64_t number;
+    if (!ParseInt64(arg, &number) || number < 0 || number >= int64_t(now_at.size())) return false;
+    *out = int(number);
+    return true;
+  };
   for (const QueuedCommand& queued : session.transaction.queue) {
     std::vector<std::string_view> args = queued.Args();
-    int64_t selected;
-    if (queued.command->name() == "select" && ParseInt64(args[1], &selected) && selected >= 0 &&
-        selected < server_.config().databases) {
-      database = int(selected);
+    int a, b;
+    if (queued.command->name() == "select") read_database(args[1], &database);
+    if (queued.command->name() == "swapdb" && read_database(args[1], &a) &&
+        read_database(args[2], &b)) {
+      std::swap(now_at[size_t(a)], now_at[size_t(b)]);
     }
-    collect(database, *queued.command->row, args);
+    size_t before = keys_.size();
+    CollectKeys(database, *queued.command->row, args);
+    for (size_t i = before; i < keys_.size(); ++i) {
+      keys_[i].database = now_at[size_t(keys_[i].database)];
+    }
   }
 }
 
@@ -202,7 +214,17 @@ void Dispatcher::EndPrefetch() {
 
 bool Dispatcher::MakeResident(Session& session, const Command& command,
                               std::span<const std::string_view> argv) {
-  CollectKeys(session, command, argv);
+  const CommandRow& row = *command.row;
+  if (row.first_key > 0 && row.first_key == row.last_key && !row.get_keys && !row.get_other_keys) {
+    KeyRef key{session.database, argv[size_t(row.first_key)]};
+    if (__builtin_expect(server_.engine().Resident({&key, 1}), 1)) return true;
+  }
+  keys_.clear();
+  if (command.is_exec) {
+    CollectQueuedKeys(session);
+  } else {
+    CollectKeys(session.database, row, argv);
+  }
   if (keys_.empty() || server_.engine().Resident(keys_)) return true;
   session.state = SessionState::kLoadingKeys;
   session.parked_argv = argv;

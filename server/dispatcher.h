@@ -61,8 +61,8 @@ class Dispatcher {
                       std::span<const std::string_view> argv);
   bool MakeResident(Session& session, const Command& command,
                     std::span<const std::string_view> argv);
-  void CollectKeys(const Session& session, const Command& command,
-                   std::span<const std::string_view> argv);
+  void CollectKeys(int database, const CommandRow& row, std::span<const std::string_view> argv);
+  void CollectQueuedKeys(const Session& session);
   void LoadDone(uint64_t session_id, uint64_t ticket, const Status& status);
   ExecuteResult RunAlone(Session& session, const Command& command,
                          std::span<const std::string_view> argv);

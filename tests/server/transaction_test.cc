@@ -138,5 +138,21 @@ TEST_CASE("transaction: all its cold keys are there before the first command run
   CHECK(client.Received() == "*4\r\n$1\r\n1\r\n:3\r\n+OK\r\n$1\r\n3\r\n");
 }
 
+TEST_CASE("transaction: SWAPDB in the queue does not lead to the wrong cold keys") {
+  ServerFixture fixture;
+  TestClient client(fixture);
+  client("SET k zero");
+  client("SELECT 1");
+  client("SET k one");
+  client("SELECT 0");
+  fixture.Restart();
+  client("MULTI");
+  client("SWAPDB 0 1");
+  client("GET k");
+  REQUIRE(client.Send("EXEC") == ExecuteResult::kParked);
+  for (int i = 0; i < 10'000 && client.resumed == 0; ++i) fixture.Turn();
+  CHECK(client.Received() == "*2\r\n+OK\r\n$3\r\none\r\n");
+}
+
 }  // namespace
 }  // namespace redynamo
