@@ -9,11 +9,11 @@
 //
 // Clocks and unfinished clears of whole partitions hold as of `position`: replay joins every record
 // from there on, so none of them may count as seen before. A slot's rows, and the irregular rows of
-// its keys, hold as of the slot's own position; replay skips effects on it up to there. An irregular
-// key is captured in one go, with all its elements: that its rows in the table and in the index stem
-// from one moment is what makes them one state. (Elements of a regular key may be captured later
-// than its slot: replaying over them what they have already ends in the same, since each write
-// removes the one before.)
+// its keys, hold as of the slot's own position; replay skips effects on it up to there. An
+// irregular key is captured in one go, with all its elements: that its rows in the table and in the
+// index stem from one moment is what makes them one state. (Elements of a regular key may be
+// captured later than its slot: replaying over them what they have already ends in the same, since
+// each write removes the one before.)
 #pragma once
 
 #include <cstdint>
@@ -33,12 +33,12 @@ struct CapturedSlot {
 };
 
 struct CheckpointMeta {
-  uint64_t position = 0;               // where replay starts
-  uint64_t database_ns_position = 0;   // of the last exchange of databases that is in database_ns
-  std::vector<uint16_t> database_ns;   // by database number
+  uint64_t position = 0;              // where replay starts
+  uint64_t database_ns_position = 0;  // of the last exchange of databases that is in database_ns
+  std::vector<uint16_t> database_ns;  // by database number
   std::vector<std::vector<CapturedSlot>> slots;  // by namespace; kSlotCount each
-  std::vector<PartitionClock> clocks;  // by partition
-  std::map<uint16_t, std::string> irregular;  // by partition: bytes of its record
+  std::vector<PartitionClock> clocks;            // by partition
+  std::map<uint16_t, std::string> irregular;     // by partition: bytes of its record
 };
 
 // A fresh store gives the state of an empty node with `databases` databases. Fewer databases than

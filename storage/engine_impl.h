@@ -52,12 +52,12 @@ struct SlotTable {
   ~SlotTable();  // frees rows and collections
 
   RowTable rows;
-  uint64_t live = 0;       // keys, resident or cold
-  uint64_t resident = 0;   // live rows in `rows`
-  uint32_t volatiles = 0;  // resident keys with a deadline
-  uint32_t absents = 0;    // absent rows in `rows`
-  bool on_disk = false;    // something may stand on disk for this slot
-  bool wiped = false;      // what stands on disk for this slot is void: delete its range first
+  uint64_t live = 0;         // keys, resident or cold
+  uint64_t resident = 0;     // live rows in `rows`
+  uint32_t volatiles = 0;    // resident keys with a deadline
+  uint32_t absents = 0;      // absent rows in `rows`
+  bool on_disk = false;      // something may stand on disk for this slot
+  bool wiped = false;        // what stands on disk for this slot is void: delete its range first
   uint64_t captured_at = 0;  // log position of its last capture: replay skips up to it
   uint64_t cold() const { return live - resident; }
 };
@@ -74,9 +74,9 @@ struct Namespace {
 // One replica of a ring partition: with one node, its clock is own dots 1..own_n and whatever
 // earlier actors of this directory wrote.
 struct Partition {
-  PartitionClock clock;        // without what own_n says
-  uint64_t own_n = 0;          // dots given by the own actor
-  uint64_t event_record = 0;   // serial of the record that has an event here
+  PartitionClock clock;                       // without what own_n says
+  uint64_t own_n = 0;                         // dots given by the own actor
+  uint64_t event_record = 0;                  // serial of the record that has an event here
   std::unique_ptr<IrregularIndex> irregular;  // none when empty
 };
 
@@ -196,7 +196,7 @@ class EngineImpl {
   bool JoinRegularFieldTotal(const Spot& spot, Row* row, uint64_t hlc, Dot dot,
                              const Effect& effect);
   bool InClock(int partition, Dot dot) const;
-  bool IsOpen(int partition, Dot dot) const;  // of an event of the record being joined
+  bool IsOpen(int partition, Dot dot) const;   // of an event of the record being joined
   bool IsDead(int partition, Dot base) const;  // for a base that is not live
   // Whether the view's key has rows in the irregular index.
   bool Entangled(const KeyView& view) const;
@@ -206,7 +206,8 @@ class EngineImpl {
   KeyRows& HoldKey(const Spot& spot);
   void ReleaseKey(const Spot& spot);
   Row* FindLive(const Spot& spot) const;
-  // Takes into `held` what the table shows: the string, the collection's deadline, one element, all.
+  // Takes into `held` what the table shows: the string, the collection's deadline, one element,
+  // all.
   void PullString(const Row* row, KeyRows* held) const;
   void PullDeadline(const Row* row, KeyRows* held) const;
   void PullElement(const Row* row, std::string_view element, KeyRows* held) const;
@@ -237,9 +238,7 @@ class EngineImpl {
   void WriteEffects(KeyView* view, std::vector<Effect> effects);
   void ClearHiddenKinds(const KeyView& view, std::vector<Effect>* effects);
   std::vector<Dot> LiveDots(const KeyView& view, const RowId& id);
-  Spot SpotOf(const KeyView& view) const {
-    return {view.ns_, view.slot_, view.hash_, view.key_};
-  }
+  Spot SpotOf(const KeyView& view) const { return {view.ns_, view.slot_, view.hash_, view.key_}; }
   void WriteBaseIrregular(KeyView* view, std::string_view value, int64_t deadline_ms);
   Result<int64_t> AddToCounterIrregular(KeyView* view, int64_t increment);
   void WriteDeadlineIrregular(KeyView* view, int64_t at_ms);
@@ -348,7 +347,7 @@ class EngineImpl {
   int64_t now_ms_ = 0;
   uint64_t depends_ = 0;
   std::string* record_ = nullptr;  // the log's buffer while a record is open
-  size_t record_begin_ = 0;  // where it begins in that buffer
+  size_t record_begin_ = 0;        // where it begins in that buffer
   uint64_t record_serial_ = 0;
   uint64_t record_hlc_ = 0;
   int token_partition_ = -1;
@@ -367,8 +366,8 @@ class EngineImpl {
 
   std::unique_ptr<CheckpointJob> checkpoint_;
   std::vector<std::function<void(Status)>> checkpoint_waiters_;
-  uint8_t capture_number_ = 0;       // of the running or last checkpoint
-  uint64_t checkpoint_position_ = 0; // where replay starts
+  uint8_t capture_number_ = 0;        // of the running or last checkpoint
+  uint64_t checkpoint_position_ = 0;  // where replay starts
   int64_t last_checkpoint_end_ms_ = 0;
   bool checkpoint_waits_sync_ = false;  // files are complete; the log is synced whatever the mode
   bool checkpoint_wanted_ = false;

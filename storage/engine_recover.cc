@@ -85,7 +85,8 @@ Status EngineImpl::Recover() {
     self_ = uint16_t(identity_.actors.size() - 1);
     Status status = identity_.Save(&PosixFileSystem(), options_.dir);
     if (!status.ok()) return status;
-    for (Partition& p : partitions_) p.own_n = p.clock.Max(self_);  // clock has the old actor's dots
+    for (Partition& p : partitions_)
+      p.own_n = p.clock.Max(self_);  // clock has the old actor's dots
   }
   for (auto& position : last_position_) position = std::min(position, log_->written());
   stats_.recovery_ms = (clock_->MonotonicUs() - begin_us) / 1000;
@@ -107,7 +108,8 @@ Status EngineImpl::LoadIrregular(const std::map<uint16_t, std::string>& records)
       if (good && !rows.clears.empty()) index->clearing.insert(key);
       if (good) index->keys.emplace(std::move(key), std::move(rows));
     }
-    if (!good) return Corruption("checkpoint record 'irregular' is malformed; restore from a backup");
+    if (!good)
+      return Corruption("checkpoint record 'irregular' is malformed; restore from a backup");
     if (!index->empty()) partitions_[partition].irregular = std::move(index);
   }
   return Status::Ok();
@@ -133,8 +135,8 @@ Status EngineImpl::ReplayRecord(uint64_t end, std::string_view payload) {
 
 // A cold key need not be read from disk for effects of this node that say by themselves what was
 // there: a base that removes a dot replaced a string, one that removes none met no key, and a clear
-// met one. Then a stand-in takes the old object's place. After a salvage the log has holes, and other
-// nodes have seen other states: so then it does not.
+// met one. Then a stand-in takes the old object's place. After a salvage the log has holes, and
+// other nodes have seen other states: so then it does not.
 bool EngineImpl::ReplayUnseen(uint16_t ns, uint16_t slot, uint64_t hash, Dot dot,
                               const Effect& effect, Row** row) {
   if (!replaying_ || options_.salvage || foreign_actors_.contains(DotActor(dot))) return false;

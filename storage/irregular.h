@@ -3,9 +3,9 @@
 // the object table cannot say.
 //
 // The table shows, per row, one version: what a client reads. A row is *regular* when that is all
-// there is: one live version, nothing known removed that was not yet seen (gone empty), its kind the
-// shown one, its base the shown one. Whatever else is *irregular*, and then the row stands here with
-// all its live versions and its gone dots, while the table goes on showing the winner:
+// there is: one live version, nothing known removed that was not yet seen (gone empty), its kind
+// the shown one, its base the shown one. Whatever else is *irregular*, and then the row stands here
+// with all its live versions and its gone dots, while the table goes on showing the winner:
 //
 //   two nodes wrote k at the same time      table  k = "b"
 //                                           index  k: base {(0,7): "a", (1,4): "b"}
@@ -13,8 +13,8 @@
 //   seen both: R = {(0,7), (1,4)}
 //
 // Three groups of rows change between table and index as a whole, so that no row is split between
-// the two: all rows of the key's string (base, deadlines, totals); a field with its totals; a member.
-// Normally the index is empty: then a partition has none.
+// the two: all rows of the key's string (base, deadlines, totals); a field with its totals; a
+// member. Normally the index is empty: then a partition has none.
 #pragma once
 
 #include <compare>

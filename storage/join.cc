@@ -10,8 +10,8 @@
 //   at the end                d is struck from gone sets and unfinished clears
 //
 // d counts as in C from its first effect on, so that no effect of an event hits a later one of the
-// same event; R's dots are never added to C (a dot may speak of other rows, too), and what is removed
-// unseen is never forgotten (else its late original would come back):
+// same event; R's dots are never added to C (a dot may speak of other rows, too), and what is
+// removed unseen is never forgotten (else its late original would come back):
 //
 //   (1,4) SADD s x   at node 1        node 2 learns (0,9) first: gone(s,x) = {(1,4)}
 //   (0,9) SREM s x   R = {(1,4)}      then (1,4): x is not live, gone is empty again
@@ -56,10 +56,9 @@ Status EngineImpl::JoinRecord(uint64_t end, std::string_view payload) {
   uint64_t hlc = 0;
   open_events_.clear();
   touched_rows_.clear();
-  Status status =
-      ReadEvents(payload, &hlc, [&](const EventHeader& event, const Effect& effect) {
-        return JoinEffect(end, hlc, event, effect);
-      });
+  Status status = ReadEvents(payload, &hlc, [&](const EventHeader& event, const Effect& effect) {
+    return JoinEffect(end, hlc, event, effect);
+  });
   hybrid_.Observe(hlc, replaying_ ? int64_t(hlc >> 16) : now_ms_);
   std::vector<OpenEvent> closed;
   bool irregular = std::any_of(open_events_.begin(), open_events_.end(), [&](const OpenEvent& e) {
@@ -101,7 +100,8 @@ Status EngineImpl::JoinEffect(uint64_t end, uint64_t hlc, const EventHeader& eve
     return Status::Ok();
   }
   Spot spot{event.ns, KeySlot(effect.key), 0, effect.key};
-  if (PartitionOfSlot(spot.slot) != event.partition) return Corruption("effect outside its partition");
+  if (PartitionOfSlot(spot.slot) != event.partition)
+    return Corruption("effect outside its partition");
   last_position_[spot.slot] = end;
   SlotTable& table = MakeSlot(spot.ns, spot.slot);
   if (end <= table.captured_at) return Status::Ok();
@@ -240,8 +240,8 @@ bool EngineImpl::JoinRegularElement(const Spot& spot, Row* row, uint64_t hlc, Do
   CounterCell(cell).set_implicit(true);
   std::string_view value = implicit ? std::string_view(cell, sizeof cell) : effect.value;
   bool is_new;
-  ApplyElement(spot.ns, spot.slot, spot.hash, effect.key, row, type, effect.element, value, implicit,
-               dot, hlc, &is_new);
+  ApplyElement(spot.ns, spot.slot, spot.hash, effect.key, row, type, effect.element, value,
+               implicit, dot, hlc, &is_new);
   return true;
 }
 

@@ -125,7 +125,8 @@ void EngineImpl::JoinIrregular(const Spot& spot, uint64_t hlc, Dot dot, const Ef
     PartitionClock rest = effect.context.Minus(ClockOf(partition));
     if (!rest.empty()) {
       held.clears.push_back({effect.scope, spot.ns, effect.cleared_kind, std::move(rest)});
-      partitions_[partition].irregular->clearing.insert({spot.ns, spot.slot, std::string(spot.key)});
+      partitions_[partition].irregular->clearing.insert(
+          {spot.ns, spot.slot, std::string(spot.key)});
     }
     Show(spot, &held, nullptr);
   } else {
@@ -154,8 +155,7 @@ void EngineImpl::JoinRow(const Spot& spot, uint64_t hlc, Dot dot, const Effect& 
       if (hangs && other.kind != RowKind::kBase) hanging.live.erase(dot);
     }
   }
-  bool implicit =
-      effect.kind == RowKind::kImplicitBase || effect.kind == RowKind::kImplicitField;
+  bool implicit = effect.kind == RowKind::kImplicitBase || effect.kind == RowKind::kImplicitField;
   if (!effect.has_value && !implicit) return;
   if (state.gone.contains(dot) || ClearedUnseen(spot, *held, id, dot)) return;
   state.live[dot] = {hlc, implicit, std::string(effect.value), effect.number};
@@ -166,8 +166,7 @@ bool EngineImpl::ClearedUnseen(const Spot& spot, const KeyRows& held, const RowI
   for (const UnfinishedClear& clear : held.clears) {
     if (InScope(clear.scope, clear.cleared_kind, id) && clear.rest.Contains(dot)) return true;
   }
-  for (const UnfinishedClear& clear :
-       partitions_[PartitionOfSlot(spot.slot)].irregular->clears) {
+  for (const UnfinishedClear& clear : partitions_[PartitionOfSlot(spot.slot)].irregular->clears) {
     bool concerns = clear.scope == ClearScope::kPartition || clear.ns == spot.ns;
     if (concerns && clear.rest.Contains(dot)) return true;
   }

@@ -60,10 +60,9 @@ const std::pair<const Dot, RowVersion>* EngineImpl::Winner(const RowState& state
 }
 
 ObjectType EngineImpl::ShownKind(const Row* row, const KeyRows& held) const {
-  static constexpr std::pair<RowKind, ObjectType> kKinds[] = {
-      {RowKind::kBase, ObjectType::kString},
-      {RowKind::kField, ObjectType::kHash},
-      {RowKind::kMember, ObjectType::kSet}};
+  static constexpr std::pair<RowKind, ObjectType> kKinds[] = {{RowKind::kBase, ObjectType::kString},
+                                                              {RowKind::kField, ObjectType::kHash},
+                                                              {RowKind::kMember, ObjectType::kSet}};
   ObjectType current = row ? row->object_type() : ObjectType::kNone;
   ObjectType best = ObjectType::kNone;
   Stamp newest;
@@ -75,7 +74,8 @@ ObjectType EngineImpl::ShownKind(const Row* row, const KeyRows& held) const {
   for (auto [kind, type] : kKinds) {
     for (auto it = held.rows.lower_bound({kind, {}, 0, 0});
          it != held.rows.end() && it->first.kind == kind; ++it) {
-      if (const auto* winner = Winner(it->second)) consider(type, winner->first, winner->second.hlc);
+      if (const auto* winner = Winner(it->second))
+        consider(type, winner->first, winner->second.hlc);
     }
   }
   if (!row || row->row_form() != RowForm::kCollection) return best;
@@ -195,14 +195,15 @@ void EngineImpl::ShowElements(const Spot& spot, ObjectType type, KeyRows* held, 
   } else {
     for (const auto& [id, state] : held->rows) {
       bool of_hash = id.kind == RowKind::kField || id.kind == RowKind::kFieldTotal;
-      if (type == ObjectType::kSet ? id.kind == RowKind::kMember : of_hash) names.insert(id.element);
+      if (type == ObjectType::kSet ? id.kind == RowKind::kMember : of_hash)
+        names.insert(id.element);
     }
   }
   // What stays or comes first, then what goes: the collection must not vanish in between.
   std::vector<const std::string*> absent;
   for (const std::string& name : names) {
-    bool there = type == ObjectType::kSet ? ShowMember(spot, name, held)
-                                          : ShowField(spot, name, held);
+    bool there =
+        type == ObjectType::kSet ? ShowMember(spot, name, held) : ShowField(spot, name, held);
     if (!there) absent.push_back(&name);
   }
   for (const std::string* name : absent) {
@@ -216,8 +217,8 @@ bool EngineImpl::ShowMember(const Spot& spot, const std::string& member, KeyRows
   const auto* winner = it == held->rows.end() ? nullptr : Winner(it->second);
   if (!winner) return false;
   bool is_new;
-  ApplyElement(spot.ns, spot.slot, spot.hash, spot.key, FindLive(spot), ObjectType::kSet, member, {},
-               false, winner->first, winner->second.hlc, &is_new);
+  ApplyElement(spot.ns, spot.slot, spot.hash, spot.key, FindLive(spot), ObjectType::kSet, member,
+               {}, false, winner->first, winner->second.hlc, &is_new);
   if (AllRegular(it->second)) held->rows.erase(it);
   return true;
 }
@@ -232,7 +233,8 @@ bool EngineImpl::ShowField(const Spot& spot, const std::string& field, KeyRows* 
   auto first_total = held->rows.lower_bound({RowKind::kFieldTotal, field, 0, 0});
   auto total = first_total;
   for (; total != held->rows.end() && total->first.kind == RowKind::kFieldTotal &&
-         total->first.element == field; ++total) {
+         total->first.element == field;
+       ++total) {
     const RowState& state = total->second;
     if (state.empty()) continue;
     shown.regular &= total->first.base == winner->first && AllRegular(state);

@@ -47,8 +47,9 @@ std::string ToText(const RowDump& dump) {
   std::string out;
   for (const auto& [at, held] : dump.keys) {
     for (const auto& [id, state] : held.rows) {
-      out += std::to_string(at.first) + " " + at.second + " " + std::to_string(int(id.kind)) + " '" +
-             id.element + "' " + DotText(id.base) + " " + std::to_string(id.actor) + " live{";
+      out += std::to_string(at.first) + " " + at.second + " " + std::to_string(int(id.kind)) +
+             " '" + id.element + "' " + DotText(id.base) + " " + std::to_string(id.actor) +
+             " live{";
       for (const auto& [dot, v] : state.live) {
         out += DotText(dot) + "=" + (v.implicit ? "implicit" : v.value) + "/" +
                std::to_string(v.number) + " ";

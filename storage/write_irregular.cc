@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The verbs on keys that have rows in the irregular index. A write replaces every version that this
-// node has seen of the rows it writes, hidden ones too, and clears the kinds that lost: so the first
-// write after a conflict ends it. Effects are made whole, logged, and joined like anybody's.
+// node has seen of the rows it writes, hidden ones too, and clears the kinds that lost: so the
+// first write after a conflict ends it. Effects are made whole, logged, and joined like anybody's.
 #include "base/number.h"
 #include "storage/engine_impl.h"
 
@@ -51,10 +51,9 @@ std::vector<Dot> EngineImpl::LiveDots(const KeyView& view, const RowId& id) {
 }
 
 void EngineImpl::ClearHiddenKinds(const KeyView& view, std::vector<Effect>* effects) {
-  static constexpr std::pair<RowKind, ObjectType> kKinds[] = {
-      {RowKind::kBase, ObjectType::kString},
-      {RowKind::kField, ObjectType::kHash},
-      {RowKind::kMember, ObjectType::kSet}};
+  static constexpr std::pair<RowKind, ObjectType> kKinds[] = {{RowKind::kBase, ObjectType::kString},
+                                                              {RowKind::kField, ObjectType::kHash},
+                                                              {RowKind::kMember, ObjectType::kSet}};
   int partition = PartitionOfSlot(view.slot_);
   const KeyRows* held = partitions_[partition].irregular->Find(view.ns_, view.slot_, view.key_);
   for (auto [kind, type] : kKinds) {
@@ -71,8 +70,8 @@ void EngineImpl::ClearHiddenKinds(const KeyView& view, std::vector<Effect>* effe
 void EngineImpl::WriteBaseIrregular(KeyView* view, std::string_view value, int64_t deadline_ms) {
   Dot dot = EventDot(view->ns_, view->slot_);
   std::vector<Effect> effects;
-  effects.push_back(ClearOf(*view, ClearScope::kKey, RowKind::kBase,
-                            ClockOf(PartitionOfSlot(view->slot_))));
+  effects.push_back(
+      ClearOf(*view, ClearScope::kKey, RowKind::kBase, ClockOf(PartitionOfSlot(view->slot_))));
   effects.push_back(EffectOf(*view, RowKind::kBase));
   std::string copy(value);  // it may point into what the clear removes
   effects.back().has_value = true;
@@ -94,7 +93,7 @@ Result<int64_t> EngineImpl::AddToCounterIrregular(KeyView* view, int64_t increme
   if (!view->row_) effects.push_back(EffectOf(*view, RowKind::kImplicitBase));
   RowId id{RowKind::kTotal, {}, base, self_};
   KeyRows rows = *partitions_[PartitionOfSlot(view->slot_)].irregular->Find(view->ns_, view->slot_,
-                                                                           view->key_);
+                                                                            view->key_);
   PullFor(view->row_, RowKind::kTotal, {}, &rows);
   Effect total = EffectOf(*view, RowKind::kTotal, {}, base);
   total.has_value = true;
@@ -136,8 +135,8 @@ void EngineImpl::DropDeadlineIrregular(KeyView* view) {
 void EngineImpl::RemoveKeyIrregular(KeyView* view) {
   EventDot(view->ns_, view->slot_);
   std::vector<Effect> effects;
-  effects.push_back(ClearOf(*view, ClearScope::kKey, RowKind::kBase,
-                            ClockOf(PartitionOfSlot(view->slot_))));
+  effects.push_back(
+      ClearOf(*view, ClearScope::kKey, RowKind::kBase, ClockOf(PartitionOfSlot(view->slot_))));
   WriteEffects(view, std::move(effects));
 }
 
@@ -201,7 +200,7 @@ Result<int64_t> EngineImpl::AddToFieldIrregular(KeyView* view, std::string_view 
   if (!found) effects.push_back(EffectOf(*view, RowKind::kImplicitField, name));
   RowId id{RowKind::kFieldTotal, name, base, self_};
   KeyRows rows = *partitions_[PartitionOfSlot(view->slot_)].irregular->Find(view->ns_, view->slot_,
-                                                                           view->key_);
+                                                                            view->key_);
   PullFor(view->row_, RowKind::kField, name, &rows);
   Effect total = EffectOf(*view, RowKind::kFieldTotal, name, base);
   total.has_value = true;

@@ -124,14 +124,17 @@ void Change(Random& random, Keyspace keys, uint64_t value) {
   int64_t later = kJoinNowMs + 1'000'000 + int64_t(random.Below(1000)) * 1000;
   KeyView any = keys.Find(key);
   switch (random.Below(16)) {
-    case 0: case 1:
+    case 0:
+    case 1:
       return keys.String(key).Set(text);
     case 2:
       return keys.String(key).Set(text, DeadlineChange::At(later));
     case 3:
       if (any.type() == ObjectType::kString) keys.String(key).Set(text, DeadlineChange::Keep());
       return;
-    case 4: case 5: case 6:
+    case 4:
+    case 5:
+    case 6:
       if (StringView s = keys.String(key); !s.wrong_type()) (void)s.Add(int64_t(value % 7) - 2);
       return;
     case 7:
@@ -258,7 +261,8 @@ TEST_CASE("join: irregular rows survive crash and checkpoint") {
   }
 }
 
-TEST_CASE("join: two writers make siblings, the later one is shown, the next write collapses them") {
+TEST_CASE(
+    "join: two writers make siblings, the later one is shown, the next write collapses them") {
   JoinNode a(2, 0), b(2, 1);
   std::string x = a.Do([](Keyspace keys) { keys.String("k").Set("x"); }, kJoinNowMs);
   std::string y = b.Do([](Keyspace keys) { keys.String("k").Set("y"); }, kJoinNowMs + 5);

@@ -59,7 +59,8 @@ CASES = {
     "a pause within a poll is no sleep": (
         {"tests/a.py": "# SPDX-License-Identifier: Apache-2.0\ntime." + "sleep(0.01)\n"}, set()),
     "a long pause": (
-        {"tests/a.py": "# SPDX-License-Identifier: Apache-2.0\ntime." + "sleep(0.25)\n"}, {"sleep"}),
+        {"tests/a.py": "# SPDX-License-Identifier: Apache-2.0\ntime." + "sleep(0.25)\n"},
+         {"sleep"}),
     "a sleep in a shell test": ({"tests/a.sh": SCRIPT_HEAD + "sleep 1\n"}, {"sleep"}),
     "throw": ({"base/a.cc": HEAD + "void f() { throw 1; }\n"}, {"throw"}),
     "a hash map in cluster": (
