@@ -86,7 +86,7 @@ void PackedMap::Splice(uint32_t offset, uint32_t old_bytes, std::string_view byt
     CHECK_THAT(data_ != nullptr);
   }
   std::memmove(data_ + offset + bytes.size(), data_ + offset + old_bytes, tail);
-  std::memcpy(data_ + offset, bytes.data(), bytes.size());
+  if (!bytes.empty()) std::memcpy(data_ + offset, bytes.data(), bytes.size());
   used_ = used;
 }
 
