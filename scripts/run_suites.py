@@ -92,7 +92,8 @@ class Runner:
             return
         self.unit_tests("build", "unit", 600)
         self.script("model", [python, "tests/model/run_model.py"], 600)
-        # A fixed seed: a red run must be the change's. Hunts with random ones: redis-tests/run generator.
+        # A fixed seed: what turns a run red must be the change. Hunts with random seeds are
+        # `redis-tests/run generator`.
         self.script("oracle", ["redis-tests/run", "--seed", ORACLE_SEED], 1200)
         self.script("process", [python, "tests/process/run_process_tests.py"], 1200)
 
