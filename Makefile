@@ -28,6 +28,7 @@ packages:
 
 test-packages:
 	@scripts/install-packages.sh build test
+	@scripts/install-clients.sh
 
 server:
 	@mkdir -p build

@@ -4,6 +4,14 @@
 
 #include "server/startup.h"
 
+// Read by jemalloc before anything runs: freed pages go back to the system within a second, by a
+// thread of its own, so that resident memory follows maxmemory; few arenas, since one thread
+// allocates nearly everything.
+extern "C" {
+extern const char* malloc_conf;
+const char* malloc_conf = "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0,narenas:4";
+}
+
 int main(int argc, char** argv) {
   std::vector<std::string> arguments(argv + 1, argv + argc);
   return redynamo::RunProgram(argv[0], arguments);
