@@ -199,7 +199,10 @@ class EngineImpl {
   bool IsOpen(int partition, Dot dot) const;   // of an event of the record being joined
   bool IsDead(int partition, Dot base) const;  // for a base that is not live
   // Whether the view's key has rows in the irregular index.
-  bool Entangled(const KeyView& view) const;
+  bool Entangled(const KeyView& view) const {
+    const IrregularIndex* index = partitions_[PartitionOfSlot(view.slot_)].irregular.get();
+    return index && index->Find(view.ns_, view.slot_, view.key_);
+  }
 
   // --- join_rows.cc: full row states ---
   void JoinIrregular(const Spot& spot, uint64_t hlc, Dot dot, const Effect& effect);

@@ -47,11 +47,6 @@ bool EngineImpl::IsOpen(int partition, Dot dot) const {
   });
 }
 
-bool EngineImpl::Entangled(const KeyView& view) const {
-  const Partition& p = partitions_[PartitionOfSlot(view.slot_)];
-  return p.irregular && p.irregular->Find(view.ns_, view.slot_, view.key_);
-}
-
 Status EngineImpl::JoinRecord(uint64_t end, std::string_view payload) {
   uint64_t hlc = 0;
   open_events_.clear();
