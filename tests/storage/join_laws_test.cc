@@ -233,7 +233,10 @@ TEST_CASE("join: irregular rows survive crash and checkpoint") {
   std::vector<std::string> late;
   for (int round = 0; round < 25; round++) {
     CAPTURE(round);
+    bool beside = random.Below(2);  // a checkpoint runs beside the writes, a slice at a time
+    if (beside) node.engine->checkpoint_wanted_ = true;
     for (int step = 0; step < 40; step++) {
+      if (beside) node.engine->Tick(kJoinNowMs, int64_t(random.Below(400)));
       bool foreign = random.Below(2);
       JoinNode& writer = foreign ? other : node;
       std::string record = writer.Do([&](Keyspace keys) { Change(random, keys, uint64_t(step)); });
@@ -244,7 +247,11 @@ TEST_CASE("join: irregular rows survive crash and checkpoint") {
         late.erase(late.begin() + long(pick));
       }
     }
-    if (random.Below(2)) node.Checkpoint();
+    if (random.Below(3) == 0) node.Checkpoint();
+    for (int turn = 0; beside && turn < 200 && node.engine->checkpoint_; turn++) {
+      node.engine->Tick(kJoinNowMs, 1000);
+      node.engine->Poll();
+    }
     std::string before = ToText(node.Rows("{t}"));
     std::string digest = node.engine->Digest();
     size_t clears = node.Rows("{t}").clears;
@@ -300,6 +307,18 @@ TEST_CASE("join: concurrent increments add up; an increment is ordered before a 
   CHECK(ToText(a.Rows("n")) == ToText(b.Rows("n")));
 }
 
+TEST_CASE("join: the last element takes the deadline along, on every node") {
+  JoinNode a(2, 0), b(2, 1);
+  b.Join(a.Do([](Keyspace keys) { keys.Set("s").Add("m"); }));
+  b.Join(a.Do([](Keyspace keys) { keys.Find("s").SetDeadline(kJoinNowMs + 60'000); }));
+  b.Join(a.Do([](Keyspace keys) { CHECK(keys.Set("s").Remove("m")); }));
+  CHECK(ToText(b.Rows("s")) == "");
+  b.Do([](Keyspace keys) {
+    keys.Set("s").Add("again");
+    CHECK(keys.Find("s").deadline_ms() == kNoDeadline);
+  });
+}
+
 TEST_CASE("join: DEL of a set does not remove a member that it has not seen") {
   JoinNode a(2, 0), b(2, 1);
   b.Join(a.Do([](Keyspace keys) { keys.Set("s").Add("seen"); }));
@@ -338,6 +357,7 @@ TEST_CASE("join: an overwritten version that arrives late, or again, does not co
   c.Join(second);
   c.Join(first);  // late
   CHECK(c.Get("k") == "new");
+  CHECK(ToText(c.Rows("k")) == ToText(b.Rows("k")));
   std::string third = c.Do([](Keyspace keys) { CHECK(keys.Find("k").Remove()); });
   c.Join(first);  // again
   c.Join(second);
