@@ -10,16 +10,17 @@
 namespace redynamo {
 
 Collection::~Collection() {
-  if (table_) table_->ForEach([](Row* row) { FreeRow(row); });
+  if (native_) native_->table.ForEach([](Row* row) { FreeRow(row); });
 }
 
 size_t Collection::memory_bytes() const {
-  return sizeof *this + packed_.memory_bytes() + (table_ ? table_->memory_bytes() : 0) + row_bytes_;
+  return sizeof *this + packed_.memory_bytes() +
+         (native_ ? sizeof *native_ + native_->table.memory_bytes() + native_->row_bytes : 0);
 }
 
 bool Collection::Find(std::string_view key, Element* out) const {
   if (native()) {
-    Row* row = table_->Find(table_->HashOf(key), key);
+    Row* row = native_->table.Find(native_->table.HashOf(key), key);
     if (!row || !row->live()) return false;
     *out = FromRow(row);
     return true;
@@ -41,27 +42,30 @@ bool Collection::Put(std::string_view key, std::string_view value, bool counter,
     packed_.Append(key, value, counter, dot, hlc);
     return true;
   }
-  uint64_t hash = table_->HashOf(key);
-  Row* row = table_->Find(hash, key);
+  uint64_t hash = native_->table.HashOf(key);
+  Row* row = native_->table.Find(hash, key);
   bool is_new = !row || !row->live();
   if (!row) {
     row = NewRow(key, value.size(), false);
-    table_->Insert(hash, row);
-    row_bytes_ += RowMemory(row);
+    native_->table.Insert(hash, row);
+    native_->row_bytes += RowMemory(row);
   } else {
-    row_bytes_ -= RowMemory(row);
+    native_->row_bytes -= RowMemory(row);
     Row* moved = ResizeRow(row, value.size(), false);
-    if (moved != row) table_->Replace(hash, row, moved);
+    if (moved != row) native_->table.Replace(hash, row, moved);
     row = moved;
-    row_bytes_ += RowMemory(row);
+    native_->row_bytes += RowMemory(row);
   }
   if (!value.empty()) std::memcpy(row->value_data(), value.data(), value.size());
   row->form = unsigned(counter ? RowForm::kCounter : RowForm::kPlain);
   row->dot = dot;
   row->hlc = hlc;
   row->flags |= Row::kDirty;
-  table_->MarkDirty(hash);
-  if (is_new) live_++;
+  native_->table.MarkDirty(hash);
+  if (is_new) {
+    native_->live++;
+    native_->table.SetAbsent(hash, row, false);
+  }
   return is_new;
 }
 
@@ -72,28 +76,29 @@ bool Collection::Remove(std::string_view key) {
     packed_.Erase(e);
     return true;
   }
-  uint64_t hash = table_->HashOf(key);
-  Row* row = table_->Find(hash, key);
+  uint64_t hash = native_->table.HashOf(key);
+  Row* row = native_->table.Find(hash, key);
   if (!row || !row->live()) return false;
-  live_--;
-  row_bytes_ -= RowMemory(row);
+  native_->live--;
+  native_->row_bytes -= RowMemory(row);
   if (!row->Has(Row::kOnDisk)) {
-    table_->Erase(hash, row);
+    native_->table.Erase(hash, row);
     FreeRow(row);
     return true;
   }
   Row* moved = ResizeRow(row, 0, false);
-  if (moved != row) table_->Replace(hash, row, moved);
+  if (moved != row) native_->table.Replace(hash, row, moved);
   moved->form = unsigned(RowForm::kAbsent);
   moved->flags |= Row::kDirty;
-  row_bytes_ += RowMemory(moved);
-  table_->MarkDirty(hash);
+  native_->table.SetAbsent(hash, moved, true);
+  native_->row_bytes += RowMemory(moved);
+  native_->table.MarkDirty(hash);
   return true;
 }
 
-void Collection::MakeNative() {
+void Collection::MakeNative(uint64_t seed) {
   if (native()) return;
-  table_ = std::make_unique<RowTable>(seed_, kElementHashBits);
+  native_ = std::make_unique<Native>(seed);
   only_integers_ = false;
   for (auto e = packed_.First(); packed_.Valid(e); e = packed_.Next(e)) {
     Put(e.key, e.value, e.counter, e.dot, e.hlc);
@@ -104,7 +109,7 @@ void Collection::MakeNative() {
 
 uint64_t Collection::Collect(uint64_t from, size_t count, std::vector<Element>* out) const {
   std::vector<Row*> rows;
-  uint64_t next = table_->Collect(from, count, &rows);
+  uint64_t next = native_->table.Collect(from, count, &rows);
   for (Row* row : rows) {
     if (row->live()) out->push_back(FromRow(row));
   }
@@ -118,22 +123,18 @@ Collection::Element Collection::Sample(Random& random) const {
     for (uint64_t i = 0; i < pick; i++) e = packed_.Next(e);
     return {e.key, e.value, e.dot, e.hlc, e.counter, nullptr};
   }
-  for (;;) {
-    Row* row = table_->Sample(random);
-    if (row->live()) return FromRow(row);
-  }
+  return FromRow(native_->table.Sample(random));
 }
 
 void Collection::InstallRow(Row* row) {
-  if (!table_) table_ = std::make_unique<RowTable>(seed_, kElementHashBits);
-  table_->Insert(table_->HashOf(row->key()), row);
-  row_bytes_ += RowMemory(row);
-  live_++;
+  native_->table.Insert(native_->table.HashOf(row->key()), row);
+  native_->row_bytes += RowMemory(row);
+  native_->live++;
 }
 
 void Collection::DropAbsent(Row* row) {
-  row_bytes_ -= RowMemory(row);
-  table_->Erase(table_->HashOf(row->key()), row);
+  native_->row_bytes -= RowMemory(row);
+  native_->table.Erase(native_->table.HashOf(row->key()), row);
   FreeRow(row);
 }
 

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/hash.h"
 #include "storage/counter.h"
 #include "storage/packed_map.h"
 #include "storage/row_table.h"
@@ -17,7 +18,7 @@ namespace redynamo {
 
 class Collection {
  public:
-  Collection(uint64_t seed, bool only_integers) : seed_(seed), only_integers_(only_integers) {}
+  explicit Collection(bool only_integers) : only_integers_(only_integers) {}
   ~Collection();  // frees its rows: for a large one that takes a while, so do it in the background
 
   struct Element {
@@ -26,13 +27,13 @@ class Collection {
     Dot dot;
     uint64_t hlc;
     bool counter;
-    Row* row;                // native: the row; packed: null
+    Row* row;  // native: the row; packed: null
   };
 
-  bool native() const { return table_ != nullptr; }
+  bool native() const { return native_ != nullptr; }
   bool only_integers() const { return only_integers_; }  // an intset to OBJECT ENCODING
   void set_only_integers(bool v) { only_integers_ = v; }
-  uint64_t size() const { return native() ? live_ : packed_.size(); }
+  uint64_t size() const { return native() ? native_->live : packed_.size(); }
   size_t memory_bytes() const;
 
   bool Find(std::string_view key, Element* out) const;
@@ -40,7 +41,8 @@ class Collection {
   bool Put(std::string_view key, std::string_view value, bool counter, Dot dot, uint64_t hlc);
   // Removes; false when absent. Native elements that may stand on disk leave an absent row.
   bool Remove(std::string_view key);
-  void MakeNative();
+  // Elements hash under `seed`, the data directory's.
+  void MakeNative(uint64_t seed);
 
   // All live elements; fn(const Element&) returns false to stop.
   template <typename Fn>
@@ -52,7 +54,7 @@ class Collection {
       return;
     }
     bool go_on = true;
-    table_->ForEach([&](Row* row) {
+    native_->table.ForEach([&](Row* row) {
       if (go_on && row->live()) go_on = fn(FromRow(row));
     });
   }
@@ -62,23 +64,28 @@ class Collection {
 
   PackedMap& packed() { return packed_; }
   const PackedMap& packed() const { return packed_; }
-  RowTable* table() { return table_.get(); }
-  // Recovery and loading: a native collection's row as it stands on disk.
+  RowTable* table() { return native_ ? &native_->table : nullptr; }
+  // Recovery and loading: a native collection's row as it stands on disk. REQUIRES: native().
   void InstallRow(Row* row);
   // After a checkpoint has removed it on disk: drops an absent row.
   void DropAbsent(Row* row);
 
  private:
+  // What only a large collection needs stands apart: a small one is 48 bytes beside its blob.
+  struct Native {
+    explicit Native(uint64_t seed) : table(seed, kElementHashBits) {}
+    RowTable table;
+    uint64_t live = 0;
+    uint64_t row_bytes = 0;
+  };
+
   static Element FromRow(Row* row) {
     return {row->key(), row->value(), row->dot, row->hlc, row->row_form() == RowForm::kCounter,
             row};
   }
 
-  uint64_t seed_;
   PackedMap packed_;
-  std::unique_ptr<RowTable> table_;
-  uint64_t live_ = 0;
-  uint64_t row_bytes_ = 0;
+  std::unique_ptr<Native> native_;
   bool only_integers_;
 };
 

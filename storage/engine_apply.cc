@@ -161,7 +161,7 @@ Row* EngineImpl::ApplyElement(uint16_t ns, uint16_t slot, uint64_t hash, std::st
   if (!row || row->row_form() != RowForm::kCollection) {
     row = ApplyValue(ns, slot, hash, key, row, type, RowForm::kCollection, sizeof(Collection*),
                      false);
-    auto* fresh = new Collection(seed_, type == ObjectType::kSet);
+    auto* fresh = new Collection(type == ObjectType::kSet);
     std::memcpy(row->value_data(), &fresh, sizeof fresh);
     row->dot = dot;
     row->hlc = hlc;
@@ -173,7 +173,7 @@ Row* EngineImpl::ApplyElement(uint16_t ns, uint16_t slot, uint64_t hash, std::st
   }
   *is_new = c->Put(element, value, counter, dot, hlc);
   if (!c->native() && !FitsPacked(*c, type, element, counter ? std::string_view() : value)) {
-    c->MakeNative();
+    c->MakeNative(seed_);
   }
   MarkDirty(*Slot(ns, slot), hash, row);
   return row;

@@ -95,7 +95,7 @@ Result<DecodedHead> DecodeHead(std::string_view key, std::string_view payload, u
   } else {
     uint8_t kind = in.Byte();
     bool integers = in.Byte() != 0;
-    auto fresh = std::make_unique<Collection>(seed, integers);
+    auto fresh = std::make_unique<Collection>(integers);
     if (kind == kNativeBody) {
       head.native = true;
       head.element_count = in.Varint();
@@ -103,7 +103,7 @@ Result<DecodedHead> DecodeHead(std::string_view key, std::string_view payload, u
       return Corruption("malformed collection in a head record");
     }
     if (!in.ok()) return Corruption("head record ends early");
-    if (head.native) fresh->MakeNative();
+    if (head.native) fresh->MakeNative(seed);
     Collection* c = fresh.release();
     head.row = MakeDecoded(key, sizeof c, has_deadline);
     std::memcpy(head.row->value_data(), &c, sizeof c);

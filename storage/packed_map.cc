@@ -82,7 +82,8 @@ void PackedMap::Splice(uint32_t offset, uint32_t old_bytes, std::string_view byt
   uint32_t tail = used_ - offset - old_bytes;
   uint32_t used = offset + uint32_t(bytes.size()) + tail;
   if (!data_ || used > malloc_usable_size(data_)) {
-    data_ = static_cast<char*>(std::realloc(data_, used + used / 8));
+    // No slack of our own: the allocator's size classes leave enough for amortised growth.
+    data_ = static_cast<char*>(std::realloc(data_, used));
     CHECK_THAT(data_ != nullptr);
   }
   std::memmove(data_ + offset + bytes.size(), data_ + offset + old_bytes, tail);

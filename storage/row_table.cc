@@ -71,7 +71,7 @@ void RowTable::PrefetchRow(uint64_t hash) const {
   }
 }
 
-bool RowTable::Place(uint64_t hash, Row* row) {
+bool RowTable::Place(uint64_t hash, Word pointer_and_mark) {
   size_t home;
   uint16_t tag;
   Locate(hash, &home, &tag);
@@ -79,7 +79,7 @@ bool RowTable::Place(uint64_t hash, Row* row) {
   while (words_[at]) at++;
   // The last place stays empty: it ends the last run.
   if (at - home >= kOverflow || at + 1 >= places()) return false;
-  words_[at] = MakeWord(row, tag);
+  words_[at] = (pointer_and_mark & ~kTagBits) | Word(tag) << 48;
   return true;
 }
 
@@ -95,7 +95,7 @@ void RowTable::Insert(uint64_t hash, Row* row) {
     return;
   }
   if (size_ * 5 > size_t(capacity_) * 4) Grow();
-  while (!Place(hash, row)) Grow();
+  while (!Place(hash, reinterpret_cast<Word>(row))) Grow();
 }
 
 void RowTable::Grow() {
@@ -107,7 +107,7 @@ void RowTable::Grow() {
     CHECK_THAT(words_ != nullptr);
     bool all = true;
     for (size_t i = 0; i < old_places && all; i++) {
-      if (old[i]) all = Place(HashOf(RowOf(old[i])->key()), RowOf(old[i]));
+      if (old[i]) all = Place(HashOf(RowOf(old[i])->key()), old[i]);
     }
     if (all) break;
     std::free(words_);
@@ -123,6 +123,7 @@ void RowTable::Split() {
     uint64_t hash = HashOf(row->key());
     RowTable* child = Child(hash, true);
     child->Insert(hash, row);
+    if (words_[i] & kAbsentMark) child->SetAbsent(hash, row, true);
     child->marked_ = marked_;
   }
   std::free(words_);
@@ -145,10 +146,23 @@ void RowTable::Replace(uint64_t hash, Row* old_row, Row* row) {
   RowTable* t = this;
   while (t->children_) t = t->Child(hash, false);
   size_t at = t->FindPlace(hash, old_row);
-  t->words_[at] = MakeWord(row, uint16_t(t->words_[at] >> 48));
+  t->words_[at] = (t->words_[at] & ~kPointerBits) | reinterpret_cast<Word>(row);
+}
+
+void RowTable::SetAbsent(uint64_t hash, const Row* row, bool absent) {
+  RowTable* leaf = this;
+  while (leaf->children_) leaf = leaf->Child(hash, false);
+  Word& word = leaf->words_[leaf->FindPlace(hash, row)];
+  if (bool(word & kAbsentMark) == absent) return;
+  word ^= kAbsentMark;
+  for (RowTable* t = this;; t = t->Child(hash, false)) {
+    t->absent_ += absent ? 1 : -1;
+    if (t == leaf) return;
+  }
 }
 
 void RowTable::Erase(uint64_t hash, Row* row) {
+  if (absent_ > 0) SetAbsent(hash, row, false);
   size_--;
   if (children_) {
     Child(hash, false)->Erase(hash, row);
@@ -275,17 +289,25 @@ uint64_t RowTable::CollectMarked(uint64_t from, size_t count, std::vector<Row*>*
 
 Row* RowTable::Sample(Random& random) const {
   if (children_) {
-    uint64_t pick = random.Below(size_);
+    uint64_t pick = random.Below(size_ - absent_);
     for (const auto& child : *children_) {
       if (!child) continue;
-      if (pick < child->size_) return child->Sample(random);
-      pick -= child->size_;
+      uint64_t live = child->size_ - child->absent_;
+      if (pick < live) return child->Sample(random);
+      pick -= live;
     }
     CHECK_THAT(false);
   }
-  for (;;) {
-    Word word = words_[random.Below(places())];
-    if (word) return RowOf(word);
+  // Draws are uniform. Where nearly all places are empty or absent, a walk from the last draw ends
+  // the search.
+  constexpr int kDrawsMax = 100;
+  size_t at = 0;
+  for (int i = 0; i < kDrawsMax; i++) {
+    at = random.Below(places());
+    if (words_[at] && !(words_[at] & kAbsentMark)) return RowOf(words_[at]);
+  }
+  for (;; at = at + 1 < places() ? at + 1 : 0) {
+    if (words_[at] && !(words_[at] & kAbsentMark)) return RowOf(words_[at]);
   }
 }
 

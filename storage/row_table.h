@@ -8,7 +8,7 @@
 // run is smaller than every hash of a later run, so a walk sorts run by run. Each place is one
 // word:
 //
-//   | tag: low 6 bits of home, next 10 hash bits | 48 bits of pointer |
+//   | tag: low 6 bits of home, next 10 hash bits | 47 bits of pointer | absent mark |
 //
 // The tag settles nearly every comparison without touching the row, and gives the home back (a row
 // stands less than 64 places above it), so that erasing shifts back without touching rows either.
@@ -47,9 +47,9 @@ class RowTable {
   // Ask the cache for what Find(hash) will read: first the words, later the row they point to.
   void PrefetchWords(uint64_t hash) const;
   void PrefetchRow(uint64_t hash) const;
-  void Insert(uint64_t hash, Row* row);                // REQUIRES: its key is absent
+  void Insert(uint64_t hash, Row* row);                 // REQUIRES: its key is absent
   void Replace(uint64_t hash, Row* old_row, Row* row);  // the same key, moved
-  void Erase(uint64_t hash, Row* row);                 // REQUIRES: present
+  void Erase(uint64_t hash, Row* row);                  // REQUIRES: present
   // Notes that a row of this hash is dirty, for WalkDirty.
   void MarkDirty(uint64_t hash);
 
@@ -80,7 +80,10 @@ class RowTable {
   uint64_t CollectMarked(uint64_t from, size_t count, std::vector<Row*>* out);
   bool marked() const { return marked_; }
 
-  // A uniformly drawn row of its part; absent rows included. REQUIRES: size() > 0.
+  // Marks a row as absent or live for Sample; a row is live when inserted, and Replace keeps its
+  // mark.
+  void SetAbsent(uint64_t hash, const Row* row, bool absent);
+  // A random row that is not marked absent, about uniformly. REQUIRES: there is one.
   Row* Sample(Random& random) const;
 
  private:
@@ -88,14 +91,15 @@ class RowTable {
   static constexpr size_t kLeafMax = 4096;
   static constexpr size_t kOverflow = 64;
 
-  static Row* RowOf(Word word) { return reinterpret_cast<Row*>(word & ((1ull << 48) - 1)); }
-  static Word MakeWord(Row* row, uint16_t tag) {
-    return reinterpret_cast<uint64_t>(row) | uint64_t(tag) << 48;
-  }
+  static constexpr Word kAbsentMark = 1;  // a row's address is even
+  static constexpr Word kPointerBits = ((1ull << 48) - 1) & ~kAbsentMark;
+
+  static Row* RowOf(Word word) { return reinterpret_cast<Row*>(word & kPointerBits); }
+  static constexpr Word kTagBits = ~(kPointerBits | kAbsentMark);
   size_t places() const { return words_ ? capacity_ + kOverflow : 0; }
   uint64_t Local(uint64_t hash) const { return hash << (6 * level_); }
   void Locate(uint64_t hash, size_t* home, uint16_t* tag) const;
-  bool Place(uint64_t hash, Row* row);
+  bool Place(uint64_t hash, Word pointer_and_mark);
   void Grow();
   void Split();
   RowTable* Child(uint64_t hash, bool create);
@@ -108,6 +112,7 @@ class RowTable {
   Word* words_ = nullptr;
   std::unique_ptr<std::vector<std::unique_ptr<RowTable>>> children_;
   size_t size_ = 0;
+  size_t absent_ = 0;
   uint32_t capacity_ = 0;
   uint8_t hash_bits_;
   uint8_t level_;

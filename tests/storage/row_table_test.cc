@@ -166,3 +166,34 @@ TEST_CASE("row table: samples reach every row") {
   for (int i = 0; i < 20000; i++) drawn.insert(t.table.Sample(random));
   CHECK(drawn.size() == 300);
 }
+
+TEST_CASE("row table: samples are never absent rows, and the last live one is found") {
+  for (int rows : {300, 20000}) {
+    CAPTURE(rows);
+    Tables t(39);
+    Random random(14);
+    std::set<Row*> live;
+    for (int i = 0; i < rows; i++) t.Insert(Name(uint64_t(i)));
+    for (const auto& [at, row] : t.model) live.insert(row);
+    auto mark = [&](int i, bool absent) {
+      Row* row = t.table.Find(t.Hash(Name(uint64_t(i))), Name(uint64_t(i)));
+      t.table.SetAbsent(t.Hash(Name(uint64_t(i))), row, absent);
+      absent ? void(live.erase(row)) : void(live.insert(row));
+    };
+    for (int i = 0; i < rows - 1; i++) {
+      mark(i, true);
+      if (i % 100 == 0) REQUIRE(live.contains(t.table.Sample(random)));
+    }
+    for (int i = 0; i < 10; i++) REQUIRE(live.contains(t.table.Sample(random)));
+    // Marks survive growth and splits, and leave with their rows.
+    for (int i = rows; i < rows + 5000; i++) t.Insert(Name(uint64_t(i)));
+    for (int i = rows; i < rows + 5000; i++) t.Erase(Name(uint64_t(i)));
+    REQUIRE(live.contains(t.table.Sample(random)));
+    for (int i = 0; i < rows / 2; i++) t.Erase(Name(uint64_t(i)));
+    REQUIRE(live.contains(t.table.Sample(random)));
+    mark(rows - 2, false);
+    mark(rows - 1, true);
+    for (int i = 0; i < 10; i++) REQUIRE(live.contains(t.table.Sample(random)));
+    CHECK(live.size() == 1);
+  }
+}
