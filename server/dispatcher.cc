@@ -85,7 +85,7 @@ ExecuteResult Dispatcher::Admit(Session& session, const Command& command,
     if (check.only_for && !(call.flags & check.only_for)) continue;
     if (!check.admits(call, &refusal)) return Refuse(session, &command, refusal);
   }
-  if (__builtin_expect(server_.clients().pause_set(), 0) && server_.HoldsBack(call.flags)) {
+  if (__builtin_expect(server_.may_hold_back(), 0) && server_.HoldsBack(call.flags)) {
     session.state = SessionState::kPaused;
     session.parked_argv = argv;
     return ExecuteResult::kParked;

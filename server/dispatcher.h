@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // From a framed request to a rendered reply:
 //
-//   find the row → admission checks (admission.h) → held back by CLIENT PAUSE? → queue it if in
-//   MULTI → keys resident? (else park the session, load, come back) → handler between BeginCommand
-//   and EndCommand → render → commit the output to the command's log position → count
+//   find the row → admission checks (admission.h) → held back (CLIENT PAUSE, memory)? → queue
+//   it if in MULTI → keys resident? (else park the session, load, come back) → handler between
+//   BeginCommand and EndCommand → render → commit the output to the command's log position → count
 //
 // The hot path allocates nothing.
 #pragma once

@@ -2,6 +2,7 @@
 #include "server/server.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "server/command_families.h"
 #include "server/config_effects.h"
@@ -156,6 +157,7 @@ void Server::RefreshClock() {
 }
 
 bool Server::HoldsBack(uint32_t flags) const {
+  if (writers_wait_ && (flags & kWrite)) return true;
   switch (clients_.pause(now_ms_)) {
     case PauseScope::kNone: return false;
     case PauseScope::kAll: return true;
@@ -195,7 +197,14 @@ Status Server::EndTurn() {
 
 void Server::PollEngine() {
   RefreshClock();
-  if (engine_) engine_->Poll();
+  if (!engine_) return;
+  engine_->Poll();
+  UpdateWritersWait();
+}
+
+void Server::UpdateWritersWait() {
+  bool waited = std::exchange(writers_wait_, engine_->WritersMustWait());
+  if (waited && !writers_wait_) ResumeHeldBack();
 }
 
 bool Server::Tick(int64_t engine_budget_us) {
@@ -203,11 +212,18 @@ bool Server::Tick(int64_t engine_budget_us) {
   SampleRates();
   if (config().timeout_seconds > 0) TimeoutIdleClients();
   if (clients_.pause_set() && clients_.pause(now_ms_) == PauseScope::kNone) ResumePaused();
-  return engine_ && engine_->Tick(now_ms_, engine_budget_us);
+  if (!engine_) return false;
+  bool more = engine_->Tick(now_ms_, engine_budget_us);
+  UpdateWritersWait();
+  return more;
 }
 
 void Server::ResumePaused() {
   clients_.Unpause();
+  ResumeHeldBack();
+}
+
+void Server::ResumeHeldBack() {
   std::vector<uint64_t> paused;
   for (const auto& [id, session] : clients_.all()) {
     if (session->state == SessionState::kPaused) paused.push_back(id);

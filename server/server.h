@@ -118,8 +118,10 @@ class Server {
   uint64_t turn() const { return turn_; }
 
   // --- replies ---
-  // Does CLIENT PAUSE hold back a command of these flags now?
+  // Does CLIENT PAUSE, or an engine whose memory is full of unsaved rows, hold back a command of
+  // these flags now?
   bool HoldsBack(uint32_t flags) const;
+  bool may_hold_back() const { return writers_wait_ || clients_.pause_set(); }
   // Answers a command that Session::Defer has put off, then lets the client go on.
   void Answer(const DeferredReply& deferred, const Reply& reply);
   // The session has output that no Commit covers yet.
@@ -134,6 +136,8 @@ class Server {
 
   // CLIENT UNPAUSE, or the pause is over: lets the clients go on that were held back.
   void ResumePaused();
+  // Tries every command again that is held back: those that still are stay so.
+  void ResumeHeldBack();
 
   // --- the loop ---
   // Writes the turn's records, then wakes the clients whose replies may go. A Status that is not ok
@@ -158,6 +162,7 @@ class Server {
   uint64_t PendingOutputBytes() const;
 
  private:
+  void UpdateWritersWait();
   void TimeoutIdleClients();
   void SampleRates();
 
@@ -180,6 +185,7 @@ class Server {
   int64_t started_monotonic_us_ = 0;
   int64_t now_ms_ = 0;
   uint64_t next_refresh_ticks_ = 0;
+  bool writers_wait_ = false;  // as the engine said when last asked
   uint64_t refresh_every_ticks_ = 0;
   uint64_t turn_ = 1;
   std::vector<Session*> touched_;

@@ -14,19 +14,31 @@ namespace redynamo {
 namespace {
 
 constexpr int64_t kMemoryReadIntervalUs = 2000;
+constexpr int64_t kBarrenPauseUs = 50'000;
+constexpr uint32_t kEvictWindow = 4 * kSlotCount;
+constexpr uint32_t kBarrenDivisor = 64;  // fewer than one slot in so many gave a row
 constexpr int kSweepRows = 32;
 constexpr uint64_t kDirtyMemoryPercent = 25;
-constexpr uint64_t kDirtyStopPercent = 50;
+constexpr uint64_t kWritersWaitPercent = 103;
 constexpr uint64_t kMeanRowBytes = 200;
 
-uint64_t AllocatedBytes() {
+size_t AllocatorStat(const char* name) {
+  size_t value = 0, size = sizeof value;
+  return mallctl(name, &value, &size, nullptr, 0) == 0 ? value : 0;
+}
+
+// What is in use, as Redis counts it; with `holes` what that takes from the system: the allocator's
+// pages and books. Holes in pages count up to a quarter of what is in use: letting go of more rows
+// makes more holes, and would not end.
+uint64_t AllocatedBytes(bool holes) {
   if (mallctl) {
     uint64_t epoch = 1;
     size_t size = sizeof epoch;
     mallctl("epoch", &epoch, &size, &epoch, size);
-    size_t allocated = 0;
-    size = sizeof allocated;
-    if (mallctl("stats.allocated", &allocated, &size, nullptr, 0) == 0) return allocated;
+    size_t allocated = AllocatorStat("stats.allocated");
+    size_t held = AllocatorStat("stats.active") + AllocatorStat("stats.metadata");
+    if (allocated > 0)
+      return holes ? std::clamp(held, allocated, allocated + allocated / 4) : allocated;
   }
   struct mallinfo2 info = mallinfo2();
   return info.uordblks + info.hblkhd;
@@ -43,7 +55,7 @@ uint64_t EngineImpl::UsedMemory() const {
   int64_t now_us = clock_->MonotonicUs();
   if (memory_bytes_ == 0 || now_us - memory_read_us_ >= kMemoryReadIntervalUs) {
     memory_read_us_ = now_us;
-    memory_bytes_ = AllocatedBytes();
+    memory_bytes_ = AllocatedBytes(options_.policy == EvictionPolicy::kPageOut);
   }
   return memory_bytes_;
 }
@@ -53,11 +65,13 @@ bool EngineImpl::DirtyMemoryHigh() const {
          stats_.dirty_rows * kMeanRowBytes >= options_.maxmemory_bytes * kDirtyMemoryPercent / 100;
 }
 
+// Dirty rows, and those that the checkpoint under way has captured, cannot be let go of. When they
+// fill memory, writers wait for that checkpoint; one that failed would never let them go on.
 bool EngineImpl::WritersMustWait() const {
   return options_.maxmemory_bytes > 0 && options_.policy == EvictionPolicy::kPageOut &&
-         checkpoint_ && stats_.last_checkpoint_ok &&
-         stats_.dirty_rows * kMeanRowBytes >= options_.maxmemory_bytes * kDirtyStopPercent / 100 &&
-         UsedMemory() > options_.maxmemory_bytes + options_.maxmemory_bytes / 10;
+         stats_.last_checkpoint_ok &&
+         UsedMemory() > options_.maxmemory_bytes / 100 * kWritersWaitPercent &&
+         (checkpoint_ || store_->IngestPressure());
 }
 
 // Walks slots that have deadlines, a few rows each; expired keys go by removal events.
@@ -161,30 +175,43 @@ bool EngineImpl::EvictFrom(SlotTable& table, uint16_t ns, uint16_t slot) {
   return true;
 }
 
+// Rows that may go are rare or absent: a round over many slots found next to none. To look again at
+// once would take the time that the checkpoint and compactions need, which make more of them.
+bool EngineImpl::EvictionBarren() {
+  if (evict_tries_ < kEvictWindow) {
+    return barren_checkpoints_ == stats_.checkpoints && clock_->MonotonicUs() < evict_retry_us_;
+  }
+  bool barren = evict_wins_ * kBarrenDivisor < evict_tries_;
+  evict_tries_ = evict_wins_ = 0;
+  if (!barren) return false;
+  barren_checkpoints_ = stats_.checkpoints;
+  evict_retry_us_ = clock_->MonotonicUs() + kBarrenPauseUs;
+  if (options_.policy == EvictionPolicy::kPageOut && stats_.dirty_rows > 0) {
+    checkpoint_wanted_ = true;
+  }
+  return true;
+}
+
 bool EngineImpl::EvictToLimit(int64_t deadline_us) {
   if (options_.maxmemory_bytes == 0 || options_.policy == EvictionPolicy::kNoEviction) return false;
   if (UsedMemory() <= options_.maxmemory_bytes) return false;
   uint32_t slots = uint32_t(namespaces_.size()) * kSlotCount;
-  uint32_t barren = 0;
-  for (int step = 0; barren < slots; step++) {
+  for (int step = 0; !EvictionBarren(); step++) {
     if (step % 64 == 63) {
       if (UsedMemory() <= options_.maxmemory_bytes) return false;
       if (clock_->MonotonicUs() >= deadline_us) return true;
     }
     uint16_t ns = uint16_t(evict_slot_ / kSlotCount), slot = uint16_t(evict_slot_ % kSlotCount);
     evict_slot_ = (evict_slot_ + 1) % slots;
+    evict_tries_++;
     if (namespaces_[ns]->resident == 0) {
       evict_slot_ = uint32_t(ns + 1) * kSlotCount % slots;
-      barren += kSlotCount;
+      evict_tries_ += kSlotCount - 1;
       continue;
     }
     SlotTable* table = Slot(ns, slot);
-    bool went = table && table->rows.size() > 0 && EvictFrom(*table, ns, slot);
-    barren = went ? 0 : barren + 1;
+    if (table && table->rows.size() > 0 && EvictFrom(*table, ns, slot)) evict_wins_++;
   }
-  // Nothing clean to let go of: a checkpoint makes more of it.
-  if (options_.policy == EvictionPolicy::kPageOut && stats_.dirty_rows > 0)
-    checkpoint_wanted_ = true;
   return false;
 }
 

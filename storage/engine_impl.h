@@ -300,6 +300,7 @@ class EngineImpl {
 
   // --- engine_evict.cc ---
   bool SweepExpired(int64_t deadline_us);
+  bool EvictionBarren();
   bool EvictToLimit(int64_t deadline_us);
   uint64_t UsedMemory() const;
   bool DirtyMemoryHigh() const;
@@ -386,6 +387,9 @@ class EngineImpl {
   uint32_t sweep_slot_ = 0;
   bool active_expire_ = true;
   uint32_t evict_slot_ = 0;
+  uint64_t barren_checkpoints_ = UINT64_MAX;  // how many there were when nothing could be evicted
+  int64_t evict_retry_us_ = 0;
+  uint32_t evict_tries_ = 0, evict_wins_ = 0;  // slots looked at, rows that went
   mutable int64_t memory_read_us_ = 0;
   mutable uint64_t memory_bytes_ = 0;
   Random random_{SystemRandom64()};

@@ -32,9 +32,10 @@ def wait_until(condition, seconds, step_seconds=.005):
 
 
 class Server:
-    """One server process in a directory of its own, pinned to a core."""
+    """One server process in a directory of its own, pinned to a core, or to `cores`."""
 
-    def __init__(self, kind, fsync, *options):
+    def __init__(self, kind, fsync, *options, cores=SERVER_CORE):
+        self.cores = cores
         self.kind, self.fsync, self.options = kind, fsync, options
         self.port = PORTS[kind]
         self.dir = tempfile.mkdtemp(prefix=f"bench_{kind}_", dir=os.environ.get("BENCH_DIR"))
@@ -42,9 +43,9 @@ class Server:
 
     def start(self):
         """Starts, and gives the seconds until the first answer."""
-        command = ["taskset", "-c", SERVER_CORE, OURS]
+        command = ["taskset", "-c", self.cores, OURS]
         if self.kind == "redis":
-            command = ["taskset", "-c", SERVER_CORE, "redis-server", "--appendonly", "yes",
+            command = ["taskset", "-c", self.cores, "redis-server", "--appendonly", "yes",
                        "--save", ""]
         command += ["--port", str(self.port), "--dir", self.dir, "--appendfsync", self.fsync,
                     *self.options]

@@ -19,6 +19,7 @@ import self_test  # noqa: E402
 import support  # noqa: E402
 from crash_test import crash_rounds  # noqa: E402
 import failure_tests  # noqa: E402
+import memory_tests  # noqa: E402
 
 
 def checker_bites():
@@ -30,6 +31,7 @@ def checker_bites():
 def tests(rounds, seed):
     yield "the checker finds every kind of fault", checker_bites
     yield from failure_tests.TESTS
+    yield from memory_tests.TESTS
     for fsync in ("always", "everysec"):
         yield (f"kill -9 under writers, appendfsync {fsync}: nothing answered is lost",
                lambda fsync=fsync: crash_rounds(fsync, rounds, seed))
