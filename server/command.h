@@ -19,6 +19,7 @@ class Server;
 class Session;
 struct CommandRow;
 struct KeyRef;
+struct KeyWalk;
 
 // Bits of CommandRow::flags; COMMAND INFO names them.
 enum CommandFlag : uint32_t {
@@ -89,6 +90,10 @@ using GetKeys = bool (*)(std::span<const std::string_view> argv, std::vector<int
 // the database's number.
 using GetOtherKeys = void (*)(std::span<const std::string_view> argv, std::vector<KeyRef>* keys);
 
+// For commands that walk over keys: what they will walk, but for the database; false when the
+// arguments are wrong.
+using GetWalk = bool (*)(std::span<const std::string_view> argv, KeyWalk* walk);
+
 struct CommandRow {
   std::string_view name;      // lower case; "config|get" for a subcommand
   int16_t arity;              // with the name(s); negative: at least
@@ -105,6 +110,7 @@ struct CommandRow {
   ElementArgs elements = {};
   GetKeys get_keys = nullptr;
   GetOtherKeys get_other_keys = nullptr;
+  GetWalk get_walk = nullptr;
 };
 
 // Bits of notify-keyspace-events.

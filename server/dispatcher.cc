@@ -153,8 +153,16 @@ void Dispatcher::CollectKeys(int database, const CommandRow& row,
   }
 }
 
-// The keys of all that EXEC will run, in the databases where they are now: SELECT and SWAPDB in the
-// queue move the later ones.
+void Dispatcher::CollectWalk(int database, const CommandRow& row,
+                             std::span<const std::string_view> argv) {
+  KeyWalk walk;
+  if (!row.get_walk || !row.get_walk(argv, &walk)) return;
+  walk.database = database;
+  walks_.push_back(walk);
+}
+
+// The keys, and the walks, of all that EXEC will run, in the databases where they are now: SELECT
+// and SWAPDB in the queue move the later ones.
 void Dispatcher::CollectQueuedKeys(const Session& session) {
   int database = session.database;
   std::vector<int> now_at(size_t(server_.config().databases));
@@ -178,6 +186,7 @@ void Dispatcher::CollectQueuedKeys(const Session& session) {
     for (size_t i = before; i < keys_.size(); ++i) {
       keys_[i].database = now_at[size_t(keys_[i].database)];
     }
+    CollectWalk(now_at[size_t(database)], *queued.command->row, args);
   }
 }
 
@@ -220,20 +229,37 @@ bool Dispatcher::MakeResident(Session& session, const Command& command,
     if (__builtin_expect(server_.engine().Resident({&key, 1}), 1)) return true;
   }
   keys_.clear();
+  walks_.clear();
   if (command.is_exec) {
     CollectQueuedKeys(session);
   } else {
     CollectKeys(session.database, row, argv);
+    CollectWalk(session.database, row, argv);
   }
-  if (keys_.empty() || server_.engine().Resident(keys_)) return true;
+  Engine& engine = server_.engine();
+  uint64_t id = session.id();
+  if (!keys_.empty() && !engine.Resident(keys_)) {
+    engine.Load(keys_, [this, id, ticket = Park(session, argv)](const Status& status) {
+      LoadDone(id, ticket, status);
+    });
+    return false;
+  }
+  if (walks_.empty() || engine.WalksReady(walks_, session.listings.get())) return true;
+  engine.PrepareWalks(
+      walks_, [this, id, ticket = Park(session, argv)](const Status& status, auto listings) {
+        Session* waiting = server_.clients().Find(id);
+        if (waiting && waiting->ticket == ticket) waiting->listings = std::move(listings);
+        LoadDone(id, ticket, status);
+      });
+  return false;
+}
+
+// Until its keys have come from disk. Gives the ticket to come back with.
+uint64_t Dispatcher::Park(Session& session, std::span<const std::string_view> argv) {
   session.state = SessionState::kLoadingKeys;
   session.parked_argv = argv;
   server_.stats().parked_for_load++;
-  uint64_t id = session.id(), ticket = ++session.ticket;
-  server_.engine().Load(keys_, [this, id, ticket](const Status& status) {
-    LoadDone(id, ticket, status);
-  });
-  return false;
+  return ++session.ticket;
 }
 
 void Dispatcher::LoadDone(uint64_t session_id, uint64_t ticket, const Status& status) {
@@ -243,6 +269,7 @@ void Dispatcher::LoadDone(uint64_t session_id, uint64_t ticket, const Status& st
   }
   if (status.ok()) return RunParked(*session);
   session->state = SessionState::kRunning;
+  session->listings.reset();
   Reply refusal;
   const Command* command = Find(*session, session->parked_argv, &refusal);
   Refuse(*session, command, Reply::ErrorText("ERR cannot read from disk: " + status.message()));
@@ -264,7 +291,14 @@ ExecuteResult Dispatcher::RunAlone(Session& session, const Command& command,
   if (UsesEngine(session, command) && server_.has_engine()) {
     uint32_t flags = EffectiveFlags(session, command);
     server_.engine().BeginCommand(command_ms_);
-    Run(session, command, argv, start_ticks_);
+    if (__builtin_expect(session.listings != nullptr, 0)) {
+      server_.engine().UseListings(session.listings.get());
+      Run(session, command, argv, start_ticks_);
+      server_.engine().UseListings(nullptr);
+      session.listings.reset();
+    } else {
+      Run(session, command, argv, start_ticks_);
+    }
     uint64_t position = server_.engine().EndCommand();
     if (flags & kWholeDatabase) position = server_.engine().NewestPosition();
     session.output.Commit(position, server_.turn());

@@ -62,7 +62,9 @@ class Dispatcher {
   bool MakeResident(Session& session, const Command& command,
                     std::span<const std::string_view> argv);
   void CollectKeys(int database, const CommandRow& row, std::span<const std::string_view> argv);
+  void CollectWalk(int database, const CommandRow& row, std::span<const std::string_view> argv);
   void CollectQueuedKeys(const Session& session);
+  uint64_t Park(Session& session, std::span<const std::string_view> argv);
   void LoadDone(uint64_t session_id, uint64_t ticket, const Status& status);
   ExecuteResult RunAlone(Session& session, const Command& command,
                          std::span<const std::string_view> argv);
@@ -79,6 +81,7 @@ class Dispatcher {
   int64_t slowlog_us_ = -1;
   int64_t latency_ms_ = 0;
   std::vector<KeyRef> keys_;              // of the command in hand; reused
+  std::vector<KeyWalk> walks_;            // of the command in hand; reused
   std::vector<int> key_indexes_;          // reused
   std::vector<std::string_view> prefetch_keys_;  // reused
   bool prefetched_ = false;

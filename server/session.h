@@ -24,6 +24,7 @@
 namespace redynamo {
 
 class Server;
+struct KeyListings;
 
 // What a client's pipeline is doing. Only in kRunning are further requests executed.
 enum class SessionState : uint8_t {
@@ -144,6 +145,7 @@ class Session {
   std::vector<uint16_t> redacted;
   uint64_t ticket = 0;              // of the park or deferral in force
   std::span<const std::string_view> parked_argv;  // of the command that is parked
+  std::shared_ptr<KeyListings> listings;          // cold keys read ahead for the command in hand
   const Command* cached_command = nullptr;        // what the last name stood for
   char cached_name[16];
   uint8_t cached_name_size = UINT8_MAX;  // none

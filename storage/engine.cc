@@ -217,7 +217,13 @@ std::string EngineImpl::Digest() {
     for (size_t slot = 0; slot < kSlotCount; slot++) {
       auto& table = Ns(database_ns_[db]).slots[slot];
       if (!table) continue;
-      if (table->cold() > 0) LoadSlotNow(database_ns_[db], uint16_t(slot), 0);
+      if (table->cold() > 0) {
+        ForEachColdNow(database_ns_[db], uint16_t(slot), [&](Row* row) {
+          keys++;
+          DigestObject(int(db), row, &sum);
+          FreeObject(row);
+        });
+      }
       table->rows.ForEach([&](Row* row) {
         if (!row->live()) return;
         keys++;
@@ -289,6 +295,14 @@ void Engine::EndPrefetch() {
 void Engine::Load(std::span<const KeyRef> keys, std::function<void(Status)> done) {
   impl_->Load(keys, std::move(done));
 }
+bool Engine::WalksReady(std::span<const KeyWalk> walks, const KeyListings* listings) const {
+  return impl_->WalksReady(walks, listings);
+}
+void Engine::PrepareWalks(std::span<const KeyWalk> walks,
+                          std::function<void(const Status&, std::shared_ptr<KeyListings>)> done) {
+  impl_->PrepareWalks(walks, std::move(done));
+}
+void Engine::UseListings(const KeyListings* listings) { impl_->walk_listings_ = listings; }
 void Engine::BeginCommand(int64_t now_ms) { impl_->BeginCommand(now_ms); }
 uint64_t Engine::EndCommand() { return impl_->EndCommand(); }
 void Engine::CountChange(uint64_t n) { impl_->changes_ += n; }

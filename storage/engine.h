@@ -25,6 +25,7 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "base/status.h"
+#include "storage/key_walk.h"
 #include "storage/keyspace.h"
 #include "storage/log.h"
 
@@ -120,6 +121,14 @@ class Engine {
   // Makes keys resident (the views' bytes are copied) and pins them until `done`, called on the
   // data thread from Poll, has returned.
   void Load(std::span<const KeyRef> keys, std::function<void(Status)> done);
+  // Whether walks (SCAN, KEYS, RANDOMKEY) can be run with these listings of cold keys, or none.
+  bool WalksReady(std::span<const KeyWalk> walks, const KeyListings* listings) const;
+  // Reads what WalksReady misses; `done` is called on the data thread from Poll. Who holds the
+  // listings makes page-out note in them what it lets go, so hold them no longer than needed.
+  void PrepareWalks(std::span<const KeyWalk> walks,
+                    std::function<void(const Status&, std::shared_ptr<KeyListings>)> done);
+  // For the command in hand; null after it.
+  void UseListings(const KeyListings* listings);
   void BeginCommand(int64_t now_ms);
   // Nested commands (MULTI) run between one Begin and End: one log record, whole or absent. Gives
   // the position that what was read or written depends on; a command with kWholeDatabase uses

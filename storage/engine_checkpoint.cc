@@ -372,7 +372,9 @@ void EngineImpl::DropAbsents(const CheckpointJob& job) {
       if (done) gone.push_back(row);
     });
     for (Row* row : gone) {
-      table->rows.Erase(RowTable::HashOf(row->key(), seed_, kPositionHashBits), row);
+      uint64_t hash = RowTable::HashOf(row->key(), seed_, kPositionHashBits);
+      if (!listings_.empty()) NoteForListings(ns, slot, hash, row);
+      table->rows.Erase(hash, row);
       FreeRow(row);
       table->absents--;
     }

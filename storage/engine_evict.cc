@@ -152,6 +152,7 @@ bool EngineImpl::EvictFrom(SlotTable& table, uint16_t ns, uint16_t slot) {
     }
     table.resident--;
     namespaces_[ns]->resident--;
+    if (!listings_.empty()) NoteForListings(ns, slot, hash, best);
     table.rows.Erase(hash, best);
     FreeObject(best);
     stats_.paged_out_keys++;

@@ -9,6 +9,7 @@
 //   join.cc, join_rows.cc, join_show.cc   any event of any actor in any order
 //   write_irregular.cc  the verbs on keys that have concurrent versions
 //   engine_recover.cc   the log's tail joined onto the last checkpoint
+//   engine_scan.cc      SCAN, KEYS and RANDOMKEY over memory and disk
 //   engine_checkpoint.cc, engine_load.cc, engine_evict.cc
 //
 // A slot's table holds resident keys; keys of the slot that are on disk only are *cold*. live
@@ -21,6 +22,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -35,6 +37,7 @@
 #include "storage/engine.h"
 #include "storage/identity.h"
 #include "storage/irregular.h"
+#include "storage/key_walk.h"
 #include "storage/log.h"
 #include "storage/row_store.h"
 #include "storage/row_table.h"
@@ -294,9 +297,28 @@ class EngineImpl {
   void InstallLoaded(uint16_t ns, std::string_view key, Row* row);
   bool StepWarmUp();
   // --- engine_scan.cc ---
-  void LoadSlotNow(uint16_t ns, uint16_t slot, uint64_t from);
-  uint64_t ScanKeys(int database, uint64_t cursor, uint64_t count,
-                    const std::function<void(const KeyView&)>& fn);
+  struct ListingTask {
+    std::shared_ptr<KeyListings> result;
+    std::function<void(const Status&, std::shared_ptr<KeyListings>)> done;
+    size_t index;      // of the listing being read
+    std::string next;  // head key to go on from; empty: its beginning
+  };
+  std::optional<uint64_t> ReadFrom(const KeyWalk& walk) const;
+  KeyListing* ListingFor(const KeyWalk& walk, const KeyListings* listings) const;
+  bool WalksReady(std::span<const KeyWalk> walks, const KeyListings* listings) const;
+  void PrepareWalks(std::span<const KeyWalk> walks,
+                    std::function<void(const Status&, std::shared_ptr<KeyListings>)> done);
+  void ReadListings(ListingTask task);
+  Status ReadHeads(KeyListing* listing, std::string* next, bool* more) const;  // any thread
+  // The row leaves its table: a live one is paged out, an absent one has left the disk, too. To be
+  // called for every such row while listings_ is not empty.
+  void NoteForListings(uint16_t ns, uint16_t slot, uint64_t hash, const Row* row);
+  uint64_t WalkKeys(const KeyWalk& walk, const std::function<void(const WalkedKey&)>& fn);
+  uint64_t WalkSlot(uint16_t ns, SlotTable& table, const KeyListing* listing, uint64_t first,
+                    uint64_t limit, uint64_t count, uint64_t* given,
+                    const std::function<void(const WalkedKey&)>& fn);
+  std::optional<std::string> RandomColdKey(uint16_t ns, Random& random);
+  void ForEachColdNow(uint16_t ns, uint16_t slot, const std::function<void(Row*)>& fn);
 
   // --- engine_evict.cc ---
   bool SweepExpired(int64_t deadline_us);
@@ -380,6 +402,8 @@ class EngineImpl {
   std::vector<LoadKey> load_queue_;  // of this turn; goes to the background as one batch
   // Asked for and not on disk. A key leaves it when it is made, before it can get there.
   std::set<LoadKey> known_absent_;
+  std::vector<std::weak_ptr<KeyListing>> listings_;  // wanted by someone, or just let go
+  const KeyListings* walk_listings_ = nullptr;       // of the command in hand
   uint32_t warm_up_slot_ = 0;
   uint64_t warm_up_checkpoints_ = 0;  // finished ones when the running read began
   bool warm_up_busy_ = false, warm_up_done_ = false;

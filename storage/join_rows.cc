@@ -224,7 +224,10 @@ void EngineImpl::ClearNamespacePart(uint16_t ns, int partition, const PartitionC
   for (int s = partition * kSlotsPerPartition; s < (partition + 1) * kSlotsPerPartition; s++) {
     SlotTable* table = Slot(ns, uint16_t(s));
     if (table && table->captured_at >= end) continue;
-    if (table && table->cold() > 0) LoadSlotNow(ns, uint16_t(s), 0);
+    if (table && table->cold() > 0) {
+      ForEachColdNow(ns, uint16_t(s),
+                     [&](Row* row) { InstallLoaded(ns, std::string(row->key()), row); });
+    }
     keys.clear();
     if (table) {
       table->rows.ForEach([&](Row* row) {

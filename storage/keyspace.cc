@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/glob.h"
 #include "base/number.h"
 #include "storage/engine_impl.h"
 
@@ -232,6 +233,9 @@ uint64_t Keyspace::volatile_keys() const {
 
 std::optional<std::string> Keyspace::RandomKey(class Random& random) {
   Namespace& space = engine_->Ns(engine_->NamespaceOf(database_));
+  if (space.resident < space.live && random.Below(space.live) >= space.resident) {
+    if (auto cold = engine_->RandomColdKey(space.id, random)) return cold;
+  }
   constexpr int kTries = 200;  // expired keys and absent rows are passed over
   for (int i = 0; i < kTries && space.resident > 0; i++) {
     // Slots are drawn evenly until one is used; with few keys that takes a walk instead.
@@ -246,8 +250,17 @@ std::optional<std::string> Keyspace::RandomKey(class Random& random) {
 }
 
 uint64_t Keyspace::Scan(uint64_t cursor, uint64_t count,
-                        const std::function<void(const KeyView&)>& fn) {
-  return engine_->ScanKeys(database_, cursor, count, fn);
+                        const std::function<void(const WalkedKey&)>& fn) {
+  KeyWalk walk{KeyWalk::Kind::kScan, database_, cursor, count, {}};
+  return engine_->WalkKeys(walk, fn);
+}
+
+void Keyspace::ForEachKey(std::string_view pattern,
+                          const std::function<void(const WalkedKey&)>& fn) {
+  KeyWalk walk{KeyWalk::Kind::kAll, database_, 0, UINT64_MAX, pattern};
+  engine_->WalkKeys(walk, [&](const WalkedKey& walked) {
+    if (GlobMatch(pattern, walked.key)) fn(walked);
+  });
 }
 
 void Keyspace::Copy(std::string_view from, int to_database, std::string_view to) {

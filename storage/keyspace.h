@@ -143,6 +143,12 @@ class SetView : public KeyView {
   friend class Keyspace;
 };
 
+// A key as a walk over the database gives it: its value need not be in memory.
+struct WalkedKey {
+  std::string_view key;
+  ObjectType type;
+};
+
 class Keyspace {
  public:
   Keyspace(EngineImpl* engine, int database) : engine_(engine), database_(database) {}
@@ -158,11 +164,17 @@ class Keyspace {
 
   uint64_t size() const;           // DBSIZE
   uint64_t volatile_keys() const;  // keys with a deadline
+
+  // Walks. While keys are on disk only, each needs what Engine::PrepareWalks has read for the
+  // KeyWalk that says the same (storage/key_walk.h).
+  //
   // A random live key; nullopt when the database is empty.
   std::optional<std::string> RandomKey(Random& random);
   // Keys of positions from `cursor` on, about `count`; the next cursor, 0 at the end. Stateless,
-  // with Redis' guarantee. fn gets a view that Peek would give.
-  uint64_t Scan(uint64_t cursor, uint64_t count, const std::function<void(const KeyView&)>& fn);
+  // with Redis' guarantee: what is there during a whole iteration is given at least once.
+  uint64_t Scan(uint64_t cursor, uint64_t count, const std::function<void(const WalkedKey&)>& fn);
+  // All keys that match the glob `pattern`.
+  void ForEachKey(std::string_view pattern, const std::function<void(const WalkedKey&)>& fn);
 
   // Gives `to` (in `to_database`) the content and deadline of `from` with fresh dots, replacing
   // what was there. REQUIRES: `from` exists, and the two are not the same key.

@@ -118,6 +118,21 @@ Result<DecodedHead> DecodeHead(std::string_view key, std::string_view payload, u
   return head;
 }
 
+Status ReadHeadSummary(std::string_view payload, ObjectType* type, int64_t* deadline_ms) {
+  ByteReader in(payload);
+  uint8_t version = in.Byte();
+  *type = ObjectType(in.Byte());
+  in.Byte();
+  uint16_t flags = in.Fixed16();
+  in.Fixed64();
+  in.Fixed64();
+  *deadline_ms = flags & Row::kHasDeadline ? int64_t(in.Fixed64()) : kNoDeadline;
+  bool known =
+      *type == ObjectType::kString || *type == ObjectType::kHash || *type == ObjectType::kSet;
+  if (!in.ok() || version != kHeadVersion || !known) return Corruption("malformed head record");
+  return Status::Ok();
+}
+
 Result<Row*> DecodeElement(std::string_view element, std::string_view payload) {
   ByteReader in(payload);
   uint8_t form = in.Byte();

@@ -32,6 +32,8 @@ struct DecodedHead {
 };
 // `seed`: of the data directory. The row is clean and marked as on disk.
 Result<DecodedHead> DecodeHead(std::string_view key, std::string_view payload, uint64_t seed);
+// Of a head record, what a walk over keys needs.
+Status ReadHeadSummary(std::string_view payload, ObjectType* type, int64_t* deadline_ms);
 Result<Row*> DecodeElement(std::string_view element, std::string_view payload);
 
 }  // namespace redynamo

@@ -3,12 +3,10 @@
 #include "server/command_families.h"
 #include "server/commands/command_support.h"
 #include "server/commands/scan_options.h"
+#include "storage/key_walk.h"
 
 namespace redynamo {
 namespace {
-
-// KEYS asks for so many keys a step, which bounds what one step keeps of the disk's rows.
-constexpr uint64_t kKeysStep = 4096;
 
 Reply Scan(CommandContext& ctx, ArgReader& args) {
   uint64_t cursor = ReadCursor(args);
@@ -16,30 +14,35 @@ Reply Scan(CommandContext& ctx, ArgReader& args) {
   ScanOptions options = ReadScanOptions(args, /*with_type=*/true);
   if (!args.ok()) return args.error();
   Reply keys = Reply::Array();
-  cursor = ctx.keys.Scan(cursor, options.count, [&](const KeyView& view) {
-    if (!options.Matches(view.key())) return;
-    if (options.type_name && !EqualsIgnoreCase(*options.type_name, ObjectTypeName(view.type()))) {
+  cursor = ctx.keys.Scan(cursor, options.count, [&](const WalkedKey& walked) {
+    if (!options.Matches(walked.key)) return;
+    if (options.type_name && !EqualsIgnoreCase(*options.type_name, ObjectTypeName(walked.type))) {
       return;
     }
-    keys.AddBulk(std::string(view.key()));
+    keys.AddBulk(std::string(walked.key));
   });
   return ScanReply(cursor, std::move(keys));
 }
 
+bool ScanWalk(std::span<const std::string_view> argv, KeyWalk* walk) {
+  ArgReader args(argv.subspan(1));
+  walk->cursor = ReadCursor(args);
+  walk->count = ReadScanOptions(args, /*with_type=*/true).count;
+  return args.ok();
+}
+
 Reply Keys(CommandContext& ctx, ArgReader& args) {
-  ScanOptions options;
-  options.pattern = args.Next();
-  if (*options.pattern == "*") options.pattern.reset();
   ReplyScratch& scratch = Scratch();
   scratch.Restart();
   Reply keys = Reply::Array();
-  uint64_t cursor = 0;
-  do {
-    cursor = ctx.keys.Scan(cursor, kKeysStep, [&](const KeyView& view) {
-      if (options.Matches(view.key())) keys.AddView(scratch.Keep(view.key()));
-    });
-  } while (cursor != 0);
+  ctx.keys.ForEachKey(args.Next(),
+                      [&](const WalkedKey& walked) { keys.AddView(scratch.Keep(walked.key)); });
   return keys;
+}
+
+bool KeysWalk(std::span<const std::string_view> argv, KeyWalk* walk) {
+  *walk = {KeyWalk::Kind::kAll, 0, 0, UINT64_MAX, argv[1]};
+  return true;
 }
 
 Reply RandomKey(CommandContext& ctx, ArgReader&) {
@@ -47,16 +50,53 @@ Reply RandomKey(CommandContext& ctx, ArgReader&) {
   return key ? Reply::Bulk(std::move(*key)) : Reply::Nil();
 }
 
+bool RandomKeyWalk(std::span<const std::string_view>, KeyWalk* walk) {
+  *walk = {KeyWalk::Kind::kRandom, 0, 0, 0, {}};
+  return true;
+}
+
 constexpr uint32_t kFlags = kReadonly | kWholeDatabase;
 
 constexpr CommandRow kRows[] = {
-    {"keys", 2, kFlags, 0, 0, 0, KeyAccess::kNone, Keys, "generic", "1.0.0",
-     "O(N) where N is the number of keys of the database", "Gives all keys that match a pattern"},
-    {"randomkey", 1, kFlags, 0, 0, 0, KeyAccess::kNone, RandomKey, "generic", "1.0.0", "O(1)",
-     "Gives a random key of the database"},
-    {"scan", -2, kFlags, 0, 0, 0, KeyAccess::kNone, Scan, "generic", "2.8.0",
-     "O(1) for each call, O(N) for a whole iteration over N keys",
-     "Iterates over the keys of the database"},
+    {.name = "keys",
+     .arity = 2,
+     .flags = kFlags,
+     .first_key = 0,
+     .last_key = 0,
+     .key_step = 0,
+     .access = KeyAccess::kNone,
+     .handler = Keys,
+     .group = "generic",
+     .since = "1.0.0",
+     .complexity = "O(N) where N is the number of keys of the database",
+     .summary = "Gives all keys that match a pattern",
+     .get_walk = KeysWalk},
+    {.name = "randomkey",
+     .arity = 1,
+     .flags = kFlags,
+     .first_key = 0,
+     .last_key = 0,
+     .key_step = 0,
+     .access = KeyAccess::kNone,
+     .handler = RandomKey,
+     .group = "generic",
+     .since = "1.0.0",
+     .complexity = "O(1)",
+     .summary = "Gives a random key of the database",
+     .get_walk = RandomKeyWalk},
+    {.name = "scan",
+     .arity = -2,
+     .flags = kFlags,
+     .first_key = 0,
+     .last_key = 0,
+     .key_step = 0,
+     .access = KeyAccess::kNone,
+     .handler = Scan,
+     .group = "generic",
+     .since = "2.8.0",
+     .complexity = "O(1) for each call, O(N) for a whole iteration over N keys",
+     .summary = "Iterates over the keys of the database",
+     .get_walk = ScanWalk},
 };
 
 }  // namespace

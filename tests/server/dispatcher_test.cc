@@ -117,6 +117,34 @@ TEST_CASE("dispatcher: a cold key parks its client only, and the command runs la
   CHECK(fixture.server->stats().parked_for_load == 1);
 }
 
+TEST_CASE("dispatcher: walks over cold keys park their client, inside MULTI, too") {
+  ServerFixture fixture;
+  TestClient client(fixture), other(fixture);
+  client("SET cold value");
+  client("HSET hash f v");
+  fixture.Restart();
+  auto finish = [&] {
+    for (int i = 0; i < 10'000 && client.resumed == 0; ++i) fixture.Turn();
+    CHECK(client.resumed == 1);
+    client.resumed = 0;
+    return client.Received();
+  };
+  REQUIRE(client.Send("KEYS c*") == ExecuteResult::kParked);
+  CHECK(other("DBSIZE") == ":2\r\n");
+  CHECK(finish() == "*1\r\n$4\r\ncold\r\n");
+  REQUIRE(client.Send("SCAN 0 COUNT 100 TYPE hash") == ExecuteResult::kParked);
+  CHECK(finish() == "*2\r\n$1\r\n0\r\n*1\r\n$4\r\nhash\r\n");
+  client("MULTI");
+  client("SET warm 1");
+  client("SELECT 0");
+  client("KEYS *d");
+  client("FLUSHDB");
+  client("KEYS *");
+  client("RANDOMKEY");
+  REQUIRE(client.Send("EXEC") == ExecuteResult::kParked);
+  CHECK(finish() == "*6\r\n+OK\r\n+OK\r\n*1\r\n$4\r\ncold\r\n+OK\r\n*0\r\n$-1\r\n");
+}
+
 TEST_CASE("dispatcher: a client that goes while its key is loaded harms nobody") {
   ServerFixture fixture;
   auto client = std::make_unique<TestClient>(fixture);
