@@ -12,8 +12,7 @@ Dot ReadDot(ByteReader* in, bool* ok) {
 }
 
 bool IsRowKind(uint8_t kind) {
-  return (kind >= uint8_t(RowKind::kBase) && kind <= uint8_t(RowKind::kImplicitField)) &&
-         kind != uint8_t(RowKind::kFragment);
+  return kind >= uint8_t(RowKind::kBase) && kind <= uint8_t(RowKind::kImplicitField);
 }
 
 // The part between key and removed dots. False on malformed bytes.
@@ -27,6 +26,12 @@ bool ReadElement(ByteReader* in, Effect* effect) {
     case RowKind::kTotal:
       effect->base_dot = ReadDot(in, &ok);
       return ok;
+    case RowKind::kFragment: {
+      effect->base_dot = ReadDot(in, &ok);
+      uint64_t index = in->Varint();
+      effect->index = uint32_t(index);
+      return ok && index < kFragmentsMax;
+    }
     case RowKind::kField:
     case RowKind::kMember:
     case RowKind::kImplicitField:
@@ -47,13 +52,12 @@ bool ReadElement(ByteReader* in, Effect* effect) {
       }
       return PartitionClock::Decode(in, &effect->context);
     }
-    case RowKind::kFragment:
-      return false;
   }
   return false;
 }
 
-void ReadValue(ByteReader* in, Effect* effect) {
+// False on bytes that no writer wrote.
+bool ReadValue(ByteReader* in, Effect* effect) {
   switch (effect->kind) {
     case RowKind::kDeadline:
       effect->number = int64_t(in->Fixed64());
@@ -66,9 +70,13 @@ void ReadValue(ByteReader* in, Effect* effect) {
     case RowKind::kField:
       effect->value = in->LengthPrefixed();
       break;
+    case RowKind::kFragment:
+      effect->value = in->LengthPrefixed();
+      return !effect->value.empty() && effect->value.size() <= kFragmentBytes;
     default:
       break;
   }
+  return true;
 }
 
 bool ReadEffect(ByteReader* in, uint8_t tag, std::string_view previous_key, Effect* effect) {
@@ -84,7 +92,7 @@ bool ReadEffect(ByteReader* in, uint8_t tag, std::string_view previous_key, Effe
     }
   }
   effect->has_value = tag & kTagValue;
-  if (effect->has_value) ReadValue(in, effect);
+  if (effect->has_value && !ReadValue(in, effect)) return false;
   return ok && in->ok();
 }
 
@@ -117,6 +125,10 @@ void PutEffect(std::string* out, const Effect& effect) {
     case RowKind::kTotal:
       PutDot(out, effect.base_dot);
       break;
+    case RowKind::kFragment:
+      PutDot(out, effect.base_dot);
+      PutVarint(out, effect.index);
+      break;
     case RowKind::kField:
     case RowKind::kMember:
     case RowKind::kImplicitField:
@@ -141,7 +153,8 @@ void PutEffect(std::string* out, const Effect& effect) {
   if (effect.kind == RowKind::kTotal || effect.kind == RowKind::kFieldTotal) {
     PutVarint(out, ZigZag(effect.number));
   }
-  if (effect.kind == RowKind::kBase || effect.kind == RowKind::kField) {
+  if (effect.kind == RowKind::kBase || effect.kind == RowKind::kField ||
+      effect.kind == RowKind::kFragment) {
     PutLengthPrefixed(out, effect.value);
   }
 }

@@ -17,6 +17,12 @@
 //   SET k v over a version with dot (0,7), partition 5, n = 8:
 //   01 <hlc> | ff 05 00 08 00 | 31 "k" 01 00 07 "v"
 //
+// The fragment of a long string's base is its bytes whole, not what changed in it, so that joins in
+// any order, and replay over a later capture, are right. SETRANGE k 5000 x, n = 9, on a base with
+// dot (0,8), fragment 1 (bytes 4096 to 5000) being touched for the first time:
+//
+//   01 <hlc> | ff 05 00 09 00 | 14 "k" 00 08 01 <905 bytes>
+//
 // Another record: 0x02 names an actor's local index (index:varint, 16 bytes of id), 0x03 exchanges
 // two databases' namespaces (a b: varint).
 #pragma once
@@ -34,17 +40,21 @@ namespace redynamo {
 
 // On disk: never renumber.
 enum class RowKind : uint8_t {
-  kBase = 1,        // string; element: none; value: bytes
-  kDeadline = 2,    // element: dot of the base it hangs on, 0 for a collection; value: i64 ms
-  kTotal = 3,       // element: dot of the base; the event's actor owns it; value: zigzag total
-  kFragment = 4,    // reserved: 4 KiB pieces of a long string
-  kField = 5,       // hash; element: field; value: bytes
-  kFieldTotal = 6,  // element: field, dot of the field's base; value: zigzag total
-  kMember = 7,      // set; element: member; value: none
-  kImplicitBase = 8,   // string: the zero base that INCR on nothing makes; no value
+  kBase = 1,          // string; element: none; value: bytes
+  kDeadline = 2,      // element: dot of the base it hangs on, 0 for a collection; value: i64 ms
+  kTotal = 3,         // element: dot of the base; the event's actor owns it; value: zigzag total
+  kFragment = 4,      // element: dot of the base it hangs on, index; value: 1..kFragmentBytes bytes
+  kField = 5,         // hash; element: field; value: bytes
+  kFieldTotal = 6,    // element: field, dot of the field's base; value: zigzag total
+  kMember = 7,        // set; element: member; value: none
+  kImplicitBase = 8,  // string: the zero base that INCR on nothing makes; no value
   kImplicitField = 9,  // hash: the same for HINCRBY; element: field
-  kClear = 14,      // element: scope, [kind], context clock
+  kClear = 14,         // element: scope, [kind], context clock
 };
+
+// A long string's piece `index` holds its bytes from index * kFragmentBytes on.
+inline constexpr uint32_t kFragmentBytes = 4096;
+inline constexpr uint32_t kFragmentsMax = 1 << 20;  // of a string, which is at most 4 GiB long
 
 enum class ClearScope : uint8_t { kKey = 0, kKeyKind = 1, kNamespace = 2, kPartition = 3 };
 
@@ -64,15 +74,16 @@ struct EventHeader {
 struct Effect {
   RowKind kind = RowKind::kBase;
   std::string_view key;
-  std::string_view element;     // field or member
-  Dot base_dot = 0;             // kDeadline, kTotal, kFieldTotal
+  std::string_view element;  // field or member
+  Dot base_dot = 0;          // kDeadline, kTotal, kFragment, kFieldTotal
+  uint32_t index = 0;        // kFragment
   ClearScope scope = ClearScope::kKey;
   RowKind cleared_kind = RowKind::kBase;
-  PartitionClock context;       // kClear
+  PartitionClock context;  // kClear
   std::vector<Dot> removed;
   bool has_value = false;
-  std::string_view value;       // bytes of kBase, kField
-  int64_t number = 0;           // kDeadline: ms; totals: the total
+  std::string_view value;  // bytes of kBase, kFragment, kField
+  int64_t number = 0;      // kDeadline: ms; totals: the total
 };
 
 // Writers append to the record that is being built.

@@ -199,7 +199,8 @@ void DigestObject(int database, const Row* row, DigestSum* sum) {
     sum->Add(bytes);
   };
   if (row->row_form() != RowForm::kCollection) {
-    add({}, row->value(), row->row_form() == RowForm::kCounter);
+    bool counter = row->row_form() == RowForm::kCounter;
+    add({}, counter ? row->value() : row->text(), counter);
     return;
   }
   row->collection()->ForEach([&](const Collection::Element& e) {

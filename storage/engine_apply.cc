@@ -7,17 +7,19 @@
 #include "base/check.h"
 #include "base/number.h"
 #include "storage/engine_impl.h"
+#include "storage/long_string.h"
+#include "storage/object_format.h"
 
 namespace redynamo {
 
-SlotTable::~SlotTable() {
-  rows.ForEach([](Row* row) {
-    if (row->row_form() == RowForm::kCollection) delete row->collection();
-    FreeRow(row);
-  });
-}
+SlotTable::~SlotTable() { rows.ForEach(FreeWholeRow); }
 
 void EngineImpl::FreeObject(Row* row) {
+  FreeValue(row);
+  FreeRow(row);
+}
+
+void EngineImpl::FreeValue(Row* row) {
   if (row->row_form() == RowForm::kCollection) {
     Collection* c = row->collection();
     if (c->size() > kFreeInlineElementsMax && background_) {
@@ -26,7 +28,14 @@ void EngineImpl::FreeObject(Row* row) {
       delete c;
     }
   }
-  FreeRow(row);
+  if (row->row_form() == RowForm::kLong) {
+    LongString* text = row->long_string();
+    if (text->fragments().size() > kFreeInlineElementsMax && background_) {
+      background_->Post([text] { delete text; });
+    } else {
+      delete text;
+    }
+  }
 }
 
 void EngineImpl::MarkDirty(SlotTable& table, uint64_t hash, Row* row) {
@@ -47,16 +56,9 @@ Row* EngineImpl::ApplyValue(uint16_t ns, uint16_t slot, uint64_t hash, std::stri
     row->access = AccessNow();
     if (!known_absent_.empty()) known_absent_.erase({ns, std::string(key)});
   } else {
-    if (row->row_form() == RowForm::kCollection) {
-      Collection* c = row->collection();
-      if (row->Has(Row::kHasRows)) row->flags |= Row::kStaleRows;
-      row->flags &= uint16_t(~Row::kHasRows);
-      if (c->size() > kFreeInlineElementsMax && background_) {
-        background_->Post([c] { delete c; });
-      } else {
-        delete c;
-      }
-    }
+    if (row->Has(Row::kHasRows)) row->flags |= Row::kStaleRows;
+    row->flags &= uint16_t(~Row::kHasRows);
+    FreeValue(row);
     bool had_deadline = row->Has(Row::kHasDeadline);
     bool was_live = row->live();
     if (had_deadline && !keep_deadline && was_live) {
@@ -97,6 +99,7 @@ Row* EngineImpl::ApplyDeadline(uint16_t ns, uint16_t slot, uint64_t hash, Row* r
     namespaces_[ns]->volatiles++;
   }
   row->set_deadline(deadline);
+  if (row->row_form() == RowForm::kLong) row->long_string()->head_dirty = true;
   MarkDirty(table, hash, row);
   return row;
 }
@@ -106,6 +109,7 @@ Row* EngineImpl::ApplyNoDeadline(uint16_t ns, uint16_t slot, uint64_t hash, Row*
   SlotTable& table = *Slot(ns, slot);
   Row* moved = ResizeRow(row, row->value_len, false);
   table.rows.Replace(hash, row, moved);
+  if (moved->row_form() == RowForm::kLong) moved->long_string()->head_dirty = true;
   table.volatiles--;
   namespaces_[ns]->volatiles--;
   MarkDirty(table, hash, moved);

@@ -14,6 +14,7 @@
 #include "base/log_line.h"
 #include "storage/checkpoint_meta.h"
 #include "storage/engine_impl.h"
+#include "storage/long_string.h"
 #include "storage/object_format.h"
 #include "storage/row_format.h"
 
@@ -23,7 +24,8 @@ namespace {
 constexpr uint64_t kBufferBytes = 1 << 20;        // handed to the background at this size
 constexpr uint64_t kInFlightBytesMax = 16 << 20;  // capture waits beyond this
 constexpr size_t kElementSlice = 2048;
-constexpr int64_t kRetryMs = 1000;                // after a failure
+constexpr size_t kFragmentSlice = 64;
+constexpr int64_t kRetryMs = 1000;  // after a failure
 
 enum class Op : uint8_t { kPutHead, kDeleteHead, kHeadRange, kPutRow, kDeleteRow, kRowRange };
 
@@ -59,7 +61,7 @@ struct EngineImpl::CheckpointJob {
     std::string key;
     uint64_t hash;
     bool delete_first;
-    Collection* collection;  // null: only the range is deleted
+    const void* value;  // its Collection or LongString; null: only the range is deleted
   };
   struct AbsentElements {
     uint16_t ns, slot;
@@ -195,23 +197,30 @@ void EngineImpl::CaptureRow(CheckpointJob* job, uint16_t ns, uint16_t slot, Row*
   row->flags &= uint16_t(~Row::kDirty);
   row->capture = capture_number_;
   stats_.dirty_rows--;
-  job->rows++;
   bool delete_first = row->Has(Row::kStaleRows);
-  Collection* native = nullptr;
+  const void* value = nullptr;  // if its elements or fragments are rows of their own
+  LongString* text = row->row_form() == RowForm::kLong ? row->long_string() : nullptr;
+  bool put_head = !text || text->head_dirty;
+  job->rows += put_head;
   if (!row->live()) {
     job->Add(Op::kDeleteHead, std::move(head_key));
   } else {
     row->flags |= Row::kOnDisk;
-    job->Add(Op::kPutHead, std::move(head_key), EncodeHead(row));
-    if (row->row_form() == RowForm::kCollection && row->collection()->native()) {
-      native = row->collection();
-      row->flags |= Row::kHasRows;
+    if (put_head) job->Add(Op::kPutHead, std::move(head_key), EncodeHead(row));
+    if (text && put_head) {
+      text->head_dirty = false;
+      text->head_capture = capture_number_;
     }
+    if (text) value = text;
+    if (row->row_form() == RowForm::kCollection && row->collection()->native()) {
+      value = row->collection();
+    }
+    if (value) row->flags |= Row::kHasRows;
     row->flags &= uint16_t(~Row::kStaleRows);
   }
   if (delete_first) job->stale_keys.emplace_back(ns, slot, row->key());
-  if (delete_first || native) {
-    job->work.push_back({std::string(row->key()), hash, delete_first, native});
+  if (delete_first || value) {
+    job->work.push_back({std::string(row->key()), hash, delete_first, value});
   }
 }
 
@@ -230,9 +239,13 @@ bool EngineImpl::CaptureElements(CheckpointJob* job, uint16_t ns, uint16_t slot)
   }
   SlotTable* table = Slot(ns, slot);
   Row* row = table ? table->rows.Find(work.hash, work.key) : nullptr;
-  bool same = work.collection && row && row->row_form() == RowForm::kCollection &&
-              row->collection() == work.collection;
-  uint64_t next = same ? CaptureElementSlice(job, ns, position, row) : 0;
+  RowForm form = row ? row->row_form() : RowForm::kAbsent;
+  uint64_t next = 0;
+  if (work.value && form == RowForm::kCollection && row->collection() == work.value) {
+    next = CaptureElementSlice(job, ns, position, row);
+  } else if (work.value && form == RowForm::kLong && row->long_string() == work.value) {
+    next = CaptureFragmentSlice(job, ns, position, row);
+  }
   job->work_from = next;
   if (next == 0) job->work_at++;
   return false;
@@ -271,6 +284,28 @@ uint64_t EngineImpl::CaptureElementSlice(CheckpointJob* job, uint16_t ns, uint64
     uint64_t hash = RowTable::HashOf(row->key(), seed_, kPositionHashBits);
     job->absent_elements.push_back({ns, uint16_t(position >> kPositionHashBits), hash,
                                     std::string(row->key()), std::move(absent)});
+  }
+  return next;
+}
+
+uint64_t EngineImpl::CaptureFragmentSlice(CheckpointJob* job, uint16_t ns, uint64_t position,
+                                          Row* row) {
+  LongString* text = row->long_string();
+  std::vector<uint32_t> dirty;
+  uint32_t next = text->CollectDirty(uint32_t(job->work_from), kFragmentSlice, &dirty);
+  for (uint32_t index : dirty) {
+    std::string key =
+        EncodeRowKey({ns, position, row->key(), uint8_t(RowKind::kFragment), index, {}});
+    const LongString::Fragment* fragment = text->Find(index);
+    job->rows++;
+    if (fragment) {
+      std::string_view bytes = text->FragmentBytes(index, *fragment);
+      job->Add(Op::kPutRow, std::move(key),
+               EncodeFragment({row->dot, fragment->dot, fragment->hlc, bytes}));
+    } else {
+      job->Add(Op::kDeleteRow, std::move(key));
+    }
+    text->MarkCaptured(index, capture_number_);
   }
   return next;
 }
@@ -413,6 +448,9 @@ void EngineImpl::RedirtyCaptured(const CheckpointJob& job) {
             elements->MarkDirty(elements->HashOf(element->key()));
             elements_captured = true;
           });
+        }
+        if (row->row_form() == RowForm::kLong) {
+          elements_captured = row->long_string()->Redirty(capture_number_);
         }
         if (row->capture != capture_number_ && !elements_captured) return;
         MarkDirty(*table, RowTable::HashOf(row->key(), seed_, kPositionHashBits), row);

@@ -6,7 +6,8 @@
 //   engine_lookup.cc    finding keys, access clocks, hiding and removing what has expired
 //   engine_write.cc     the verbs behind the views: make an event, log it, apply it
 //   engine_apply.cc     changing rows in memory; replay uses the same functions
-//   join.cc, join_rows.cc, join_show.cc   any event of any actor in any order
+//   engine_long.cc      long strings changed in place
+//   join.cc, join_rows.cc, join_fragments.cc, join_show.cc   any event of any actor in any order
 //   write_irregular.cc  the verbs on keys that have concurrent versions
 //   engine_recover.cc   the log's tail joined onto the last checkpoint
 //   engine_scan.cc      SCAN, KEYS and RANDOMKEY over memory and disk
@@ -85,6 +86,8 @@ struct Partition {
 
 class EngineImpl {
  public:
+  struct CheckpointJob;
+
   EngineImpl(const EngineOptions& options, EngineHooks hooks, const Clock* clock);
   ~EngineImpl();
 
@@ -169,7 +172,8 @@ class EngineImpl {
   // Slots that were captured at or after `end` have it behind them already (replay).
   void ApplyClearPartition(uint16_t ns, int partition, uint64_t end);
   void MarkDirty(SlotTable& table, uint64_t hash, Row* row);
-  void FreeObject(Row* row);  // with its collection, in the background when large
+  void FreeObject(Row* row);  // with its collection or long string, in the background when large
+  void FreeValue(Row* row);   // these alone
   bool FitsPacked(const Collection& c, ObjectType type, std::string_view element,
                   std::string_view value) const;
 
@@ -196,6 +200,7 @@ class EngineImpl {
   bool JoinRegularBase(const Spot& spot, Row* row, uint64_t hlc, Dot dot, const Effect& effect);
   bool JoinRegularDeadline(const Spot& spot, Row* row, uint64_t hlc, Dot dot, const Effect& effect);
   bool JoinRegularElement(const Spot& spot, Row* row, uint64_t hlc, Dot dot, const Effect& effect);
+  bool JoinRegularFragment(const Spot& spot, Row* row, uint64_t hlc, Dot dot, const Effect& effect);
   bool JoinRegularFieldTotal(const Spot& spot, Row* row, uint64_t hlc, Dot dot,
                              const Effect& effect);
   bool InClock(int partition, Dot dot) const;
@@ -227,6 +232,23 @@ class EngineImpl {
   void ClearNamespacePart(uint16_t ns, int partition, const PartitionClock& context, uint64_t end);
   void StrikeDot(int partition, Dot dot);
 
+  // --- engine_long.cc, join_fragments.cc ---
+  // Changes a part of a long string; false when it is to be written anew, as a base.
+  // REQUIRES: bytes is no part of the string.
+  bool WriteFragments(KeyView* view, uint64_t offset, std::string_view bytes);
+  void WriteFragmentsIrregular(KeyView* view, uint64_t offset, std::string_view bytes);
+  bool OnlyFragmentsEntangled(const KeyView& view) const;
+  Row* MakeLong(const Spot& spot, Row* row);
+  Row* ApplyFragment(const Spot& spot, Row* row, uint32_t index, std::string_view bytes, Dot dot,
+                     uint64_t hlc);
+  void ApplyRemoveFragment(const Spot& spot, Row* row, uint32_t index);
+  // Installs what the store has of the string's fragments; the row may move. Any thread.
+  Status LoadFragments(uint16_t ns, uint64_t position, Row** row);
+  void PullFragment(const Row* row, const RowId& id, KeyRows* held) const;
+  void JoinFragment(const Spot& spot, uint64_t hlc, Dot dot, const Effect& effect);
+  void ShowFragment(const Spot& spot, KeyRows* held, const RowId& id);
+  uint64_t CaptureFragmentSlice(CheckpointJob* job, uint16_t ns, uint64_t position, Row* row);
+
   // --- join_show.cc: makes the table show what the key's rows say ---
   bool Newer(Dot a, uint64_t a_hlc, Dot b, uint64_t b_hlc) const;
   const std::pair<const Dot, RowVersion>* Winner(const RowState& state) const;
@@ -235,6 +257,7 @@ class EngineImpl {
   ObjectType ShownKind(const Row* row, const KeyRows& held) const;
   void DropDead(int partition, KeyRows* held, const RowId* only) const;
   void ShowString(const Spot& spot, KeyRows* held);
+  Row* ShowValue(const Spot& spot, RowForm form, std::string_view value);
   void ShowElements(const Spot& spot, ObjectType type, KeyRows* held, const RowId* only);
   bool ShowField(const Spot& spot, const std::string& field, KeyRows* held);
   bool ShowMember(const Spot& spot, const std::string& member, KeyRows* held);
@@ -256,7 +279,6 @@ class EngineImpl {
   Result<int64_t> AddToFieldIrregular(KeyView* view, std::string_view field, int64_t increment);
 
   // --- engine_checkpoint.cc ---
-  struct CheckpointJob;
   void StartCheckpoint();
   bool StepCheckpoint(int64_t deadline_us);  // true while there is more to capture now
   void FinishCheckpoint(Status status);

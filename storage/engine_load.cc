@@ -23,6 +23,12 @@ Result<Row*> EngineImpl::BuildObject(uint16_t ns, uint64_t position, std::string
   if (!payload) return static_cast<Row*>(nullptr);
   Result<DecodedHead> head = DecodeHead(key, *payload, seed_);
   if (!head.ok()) return head.status();
+  if (head->may_have_fragments) {
+    Status status = LoadFragments(ns, position, &head->row);
+    if (status.ok()) return head->row;
+    FreeWholeRow(head->row);
+    return status;
+  }
   if (!head->native) return head->row;
   KeyRange range = RowRange(ns, position, key);
   Status status;

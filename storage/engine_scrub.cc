@@ -31,14 +31,16 @@ Status CheckHead(std::string_view key, std::string_view payload) {
   if (!head.ok()) return head.status();
   Result<DecodedHead> object = DecodeHead(head->key, payload, 0);
   if (!object.ok()) return object.status();
-  if (object->row->row_form() == RowForm::kCollection) delete object->row->collection();
-  FreeRow(object->row);
+  FreeWholeRow(object->row);
   return Status::Ok();
 }
 
 Status CheckElement(std::string_view key, std::string_view payload) {
   Result<RowKey> row_key = DecodeRowKey(key);
   if (!row_key.ok()) return row_key.status();
+  if (row_key->kind == uint8_t(RowKind::kFragment)) {
+    return DecodeFragment(row_key->element_hash, payload).status();
+  }
   Result<Row*> row = DecodeElement(row_key->element, payload);
   if (!row.ok()) return row.status();
   FreeRow(*row);

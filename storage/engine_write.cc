@@ -64,13 +64,15 @@ void EngineImpl::WriteBase(KeyView* view, std::string_view value, DeadlineChange
   if (Entangled(*view)) return WriteBaseIrregular(view, value, deadline_ms);
   Dot dot = EventDot(view->ns_, view->slot_);
   uint8_t same_key = 0;
-  if (old && !replaces_string) {
+  // A clear, where rows of the old value stand on disk: replay need not load it to know of them.
+  bool clears = old && (!replaces_string || old->Has(Row::kHasRows));
+  if (clears) {
     PutEffectHead(record_, RowKind::kClear, 0, view->key_);
     record_->push_back(char(ClearScope::kKey));
     ClockOf(PartitionOfSlot(view->slot_)).EncodeTo(record_);
     same_key = kTagSameKey;
   }
-  Dot removed = replaces_string && old->dot != dot ? old->dot : 0;
+  Dot removed = replaces_string && !clears && old->dot != dot ? old->dot : 0;
   PutEffectHead(record_, RowKind::kBase,
                 uint8_t(kTagValue | (removed ? kTagRemoved : 0) | same_key), view->key_);
   if (removed) PutRemoved(record_, removed);
@@ -99,7 +101,7 @@ Result<int64_t> EngineImpl::AddToCounter(KeyView* view, int64_t increment) {
   int64_t value = 0;
   if (row && row->row_form() == RowForm::kCounter) {
     value = CounterCell(row->value()).value();
-  } else if (row && !ParseInt64(row->value(), &value)) {
+  } else if (row && (row->row_form() == RowForm::kLong || !ParseInt64(row->value(), &value))) {
     return InvalidArgument(kNotInteger);
   }
   int64_t sum;
@@ -169,8 +171,9 @@ void EngineImpl::RemoveKey(KeyView* view) {
   if (Entangled(*view)) return RemoveKeyIrregular(view);
   Row* row = view->row_;
   Dot dot = EventDot(view->ns_, view->slot_);
-  if (row->object_type() == ObjectType::kString && row->dot != dot) {
-    // What hangs on the base (deadline, totals) goes with it.
+  bool base_alone = row->object_type() == ObjectType::kString && !row->Has(Row::kHasRows);
+  if (base_alone && row->dot != dot) {
+    // What hangs on the base (deadline, totals, fragments) goes with it.
     PutEffectHead(record_, RowKind::kBase, kTagRemoved, view->key_);
     PutRemoved(record_, row->dot);
   } else {

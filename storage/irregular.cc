@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "storage/irregular.h"
 
+#include <algorithm>
+
 #include "base/hash.h"
 
 namespace redynamo {
@@ -65,6 +67,12 @@ bool DecodeRow(ByteReader* in, RowId* id, RowState* state) {
     case RowKind::kFieldTotal:
     case RowKind::kMember:
       return in->ok();
+    case RowKind::kFragment:
+      return in->ok() && id->element.size() == 4 && FragmentIndex(*id) < kFragmentsMax &&
+             std::all_of(state->live.begin(), state->live.end(), [](const auto& version) {
+               size_t size = version.second.value.size();
+               return size > 0 && size <= kFragmentBytes;
+             });
     default:
       return false;
   }
@@ -81,10 +89,25 @@ RowId RowOf(const Effect& effect, Dot dot) {
     case RowKind::kTotal:
     case RowKind::kFieldTotal:
       return {effect.kind, std::string(effect.element), effect.base_dot, DotActor(dot)};
+    case RowKind::kFragment:
+      return FragmentRow(effect.base_dot, effect.index);
     default:
       return {effect.kind, std::string(effect.element), effect.base_dot, 0};
   }
 }
+
+RowId BaseOf(const RowId& id) {
+  if (id.kind == RowKind::kFieldTotal) return {RowKind::kField, id.element, 0, 0};
+  return {RowKind::kBase, {}, 0, 0};
+}
+
+RowId FragmentRow(Dot base, uint32_t index) {
+  RowId id{RowKind::kFragment, {}, base, 0};
+  PutBig(&id.element, index, 4);
+  return id;
+}
+
+uint32_t FragmentIndex(const RowId& id) { return uint32_t(ByteReader(id.element).Big(4)); }
 
 bool InScope(ClearScope scope, RowKind cleared_kind, const RowId& id) {
   if (scope != ClearScope::kKeyKind) return true;
@@ -92,7 +115,7 @@ bool InScope(ClearScope scope, RowKind cleared_kind, const RowId& id) {
     case RowKind::kBase:
     case RowKind::kImplicitBase:
       return id.kind == RowKind::kBase || id.kind == RowKind::kTotal ||
-             (id.kind == RowKind::kDeadline && id.base != 0);
+             id.kind == RowKind::kFragment || (id.kind == RowKind::kDeadline && id.base != 0);
     case RowKind::kField:
     case RowKind::kImplicitField:
       return id.kind == RowKind::kField || id.kind == RowKind::kFieldTotal;
@@ -102,7 +125,8 @@ bool InScope(ClearScope scope, RowKind cleared_kind, const RowId& id) {
 }
 
 bool KeyRows::HoldsString() const {
-  // Rows are in order of kind: base, deadlines (of a collection first), totals, then elements.
+  // Rows are in order of kind: base, deadlines (of a collection first), totals, fragments (which
+  // may be here alone), then elements.
   for (const auto& [id, state] : rows) {
     if (id.kind > RowKind::kTotal) return false;
     if (id.kind != RowKind::kDeadline || id.base != 0) return true;

@@ -12,9 +12,10 @@
 //   one of them writes k again, having      table  k = "c", index empty
 //   seen both: R = {(0,7), (1,4)}
 //
-// Three groups of rows change between table and index as a whole, so that no row is split between
-// the two: all rows of the key's string (base, deadlines, totals); a field with its totals; a
-// member. Normally the index is empty: then a partition has none.
+// Groups of rows change between table and index as a whole, so that no row is split between the
+// two: all rows of the key's string (base, deadlines, totals, fragments); a fragment of a regular
+// base (join_fragments.cc); a field with its totals; a member. Normally the index is empty: then a
+// partition has none.
 #pragma once
 
 #include <compare>
@@ -33,19 +34,23 @@ namespace redynamo {
 // A row within its key. Implicit bases and fields are versions of the rows kBase and kField.
 struct RowId {
   RowKind kind = RowKind::kBase;
-  std::string element;  // kField, kFieldTotal, kMember
-  Dot base = 0;         // kDeadline, kTotal, kFieldTotal
+  std::string element;  // kField, kFieldTotal, kMember; kFragment: its index, 4 bytes, big-endian
+  Dot base = 0;         // kDeadline, kTotal, kFragment, kFieldTotal
   uint16_t actor = 0;   // kTotal, kFieldTotal: whose total
   auto operator<=>(const RowId&) const = default;
 };
 
 // Which row of its key an effect of an event of `dot` is about. REQUIRES: not a clear.
 RowId RowOf(const Effect& effect, Dot dot);
+// The row of the base that the row hangs on. REQUIRES: id.base is a dot.
+RowId BaseOf(const RowId& id);
+RowId FragmentRow(Dot base, uint32_t index);
+uint32_t FragmentIndex(const RowId& id);
 
 struct RowVersion {
   uint64_t hlc = 0;
   bool implicit = false;
-  std::string value;   // kBase, kField
+  std::string value;   // kBase, kFragment, kField
   int64_t number = 0;  // kDeadline: ms; totals: the total
   bool operator==(const RowVersion&) const = default;
 };

@@ -139,7 +139,8 @@ bool EngineImpl::JoinRegular(const Spot& spot, Row* row, uint64_t hlc, Dot dot,
         int index = cell.IndexOf(DotActor(dot));
         if (index < 0 && cell.count() == CounterCell::kTotalsMax) return false;
         if (index >= 0 && !Removes(effect, cell.total(index).dot, dot)) return false;
-      } else if (int64_t ignored; !ParseInt64(row->value(), &ignored)) {
+      } else if (int64_t ignored;
+                 row->row_form() == RowForm::kLong || !ParseInt64(row->value(), &ignored)) {
         return false;
       }
       if (!effect.has_value) return false;
@@ -161,7 +162,7 @@ bool EngineImpl::JoinRegular(const Spot& spot, Row* row, uint64_t hlc, Dot dot,
       return true;
     }
     case RowKind::kFragment:
-      break;
+      return JoinRegularFragment(spot, row, hlc, dot, effect);
   }
   return false;
 }

@@ -5,6 +5,7 @@
 
 #include "base/number.h"
 #include "storage/engine_impl.h"
+#include "storage/long_string.h"
 
 namespace redynamo {
 namespace {
@@ -71,6 +72,11 @@ void EngineImpl::PullString(const Row* row, KeyRows* held) const {
       held->rows[{RowKind::kTotal, {}, row->dot, DotActor(t.dot)}].live[t.dot] = {
           t.hlc, false, {}, t.total};
     }
+  } else if (row->row_form() == RowForm::kLong) {
+    base.value = row->long_string()->Base();
+    for (const auto& [index, fragment] : row->long_string()->fragments()) {
+      if (fragment.live()) PullFragment(row, FragmentRow(row->dot, index), held);
+    }
   } else {
     base.value = row->value();
   }
@@ -117,6 +123,7 @@ void EngineImpl::PullFor(const Row* row, RowKind kind, std::string_view element,
 }
 
 void EngineImpl::JoinIrregular(const Spot& spot, uint64_t hlc, Dot dot, const Effect& effect) {
+  if (effect.kind == RowKind::kFragment) return JoinFragment(spot, hlc, dot, effect);
   KeyRows& held = HoldKey(spot);
   PullFor(FindLive(spot), effect.kind, effect.element, &held);
   if (effect.kind == RowKind::kClear) {
@@ -151,8 +158,7 @@ void EngineImpl::JoinRow(const Spot& spot, uint64_t hlc, Dot dot, const Effect& 
   state.live.erase(dot);  // a later effect of an event overrides an earlier one
   if (id.kind == RowKind::kBase || id.kind == RowKind::kField) {
     for (auto& [other, hanging] : held->rows) {
-      bool hangs = other.base == dot && other.element == id.element;
-      if (hangs && other.kind != RowKind::kBase) hanging.live.erase(dot);
+      if (other.base == dot && BaseOf(other) == id) hanging.live.erase(dot);
     }
   }
   bool implicit = effect.kind == RowKind::kImplicitBase || effect.kind == RowKind::kImplicitField;
@@ -270,7 +276,11 @@ void EngineImpl::StrikeDot(int partition, Dot dot) {
     auto it = index->keys.find(key);
     if (it == index->keys.end()) return;
     Spot spot{key.ns, key.slot, RowTable::HashOf(key.key, seed_, kPositionHashBits), key.key};
-    Show(spot, &it->second, row);
+    if (row && row->kind == RowKind::kFragment) {
+      ShowFragment(spot, &it->second, *row);
+    } else {
+      Show(spot, &it->second, row);
+    }
     ReleaseKey(spot);
   };
   for (const IrregularIndex::Key& key : clearing) settle(key, nullptr);
@@ -281,7 +291,7 @@ void EngineImpl::StrikeDot(int partition, Dot dot) {
     if (auto row = it->second.rows.find(id); row != it->second.rows.end()) {
       row->second.gone.erase(dot);
     }
-    settle(key, IsElement(id.kind) ? &id : nullptr);
+    settle(key, IsElement(id.kind) || id.kind == RowKind::kFragment ? &id : nullptr);
   }
   if (index && index->empty()) index.reset();
 }

@@ -26,6 +26,12 @@ struct Shown {
 
 bool AllRegular(const RowState& state) { return state.live.size() <= 1 && state.gone.empty(); }
 
+struct ShownFragment {
+  uint32_t index;
+  Dot dot;
+  const RowVersion* version;
+};
+
 std::string CellOf(const Shown& shown, bool implicit, int64_t base) {
   bool exact = shown.regular;
   std::string bytes(CounterCell::SizeFor(exact ? int(shown.totals.size()) : 0), '\0');
@@ -99,8 +105,7 @@ ObjectType EngineImpl::ShownKind(const Row* row, const KeyRows& held) const {
 // What hangs on a base that is seen and not live is dead: a pure function of rows and clock.
 void EngineImpl::DropDead(int partition, KeyRows* held, const RowId* only) const {
   auto base_lives = [&](const RowId& id) {
-    RowKind base = id.kind == RowKind::kFieldTotal ? RowKind::kField : RowKind::kBase;
-    auto it = held->rows.find({base, id.element, 0, 0});
+    auto it = held->rows.find(BaseOf(id));
     return it != held->rows.end() && it->second.live.contains(id.base);
   };
   auto it = only ? held->rows.lower_bound({RowKind::kFieldTotal, only->element, 0, 0})
@@ -146,7 +151,14 @@ void EngineImpl::ShowString(const Spot& spot, KeyRows* held) {
     return id.kind == RowKind::kBase || id.kind == RowKind::kTotal ||
            (id.kind == RowKind::kDeadline && id.base != 0);
   };
+  std::vector<ShownFragment> fragments;
   for (const auto& [id, state] : held->rows) {
+    if (id.kind == RowKind::kFragment && id.base == base_dot) {
+      shown.regular &= AllRegular(state);
+      if (const auto* version = Winner(state)) {
+        fragments.push_back({FragmentIndex(id), version->first, &version->second});
+      }
+    }
     if (!string_row(id) || id.kind == RowKind::kBase || state.empty()) continue;
     shown.regular &= id.base == base_dot && AllRegular(state);
     const auto* version = Winner(state);
@@ -166,25 +178,39 @@ void EngineImpl::ShowString(const Spot& spot, KeyRows* held) {
   }
   shown.regular &= shown.totals.size() <= size_t(CounterCell::kTotalsMax);
   int64_t number = 0;
-  if (shown.counts && !base.implicit && !ParseInt64(base.value, &number)) {
-    shown.counts = false;  // increments of an implicit base beside a text
+  if (shown.counts &&
+      (!fragments.empty() || (!base.implicit && !ParseInt64(base.value, &number)))) {
+    shown.counts = false;  // increments beside a text: of an implicit base, or of one since changed
     shown.regular &= shown.totals.empty();
   }
-  std::string value = shown.counts ? CellOf(shown, base.implicit, number) : base.value;
+  std::string cell = shown.counts ? CellOf(shown, base.implicit, number) : std::string();
   Row* row = FindLive(spot);
   bool raw = row && row->Has(Row::kRaw) && row->dot == base_dot;
-  row = ApplyValue(spot.ns, spot.slot, spot.hash, spot.key, row, ObjectType::kString,
-                   shown.counts ? RowForm::kCounter : RowForm::kPlain, value.size(), false);
-  std::copy(value.begin(), value.end(), row->value_data());
+  row = ShowValue(spot, shown.counts ? RowForm::kCounter : RowForm::kPlain,
+                  shown.counts ? cell : base.value);
   row->dot = base_dot;
   row->hlc = base.hlc;
+  for (const ShownFragment& f : fragments) {
+    row = ApplyFragment(spot, row, f.index, f.version->value, f.dot, f.version->hlc);
+  }
   if (raw) row->flags |= Row::kRaw;
   if (base.implicit) row->flags |= Row::kImplicit;
   if (deadline) {
     ApplyDeadline(spot.ns, spot.slot, spot.hash, row,
                   {deadline->second.number, deadline->first, deadline->second.hlc});
   }
-  if (shown.regular) std::erase_if(held->rows, [&](const auto& r) { return string_row(r.first); });
+  if (!shown.regular) return;
+  std::erase_if(held->rows, [&](const auto& r) {  // fragments of a base yet to come stay
+    const RowId& id = r.first;
+    return string_row(id) || (id.kind == RowKind::kFragment && id.base == base_dot);
+  });
+}
+
+Row* EngineImpl::ShowValue(const Spot& spot, RowForm form, std::string_view value) {
+  Row* row = ApplyValue(spot.ns, spot.slot, spot.hash, spot.key, FindLive(spot),
+                        ObjectType::kString, form, value.size(), false);
+  std::copy(value.begin(), value.end(), row->value_data());
+  return row;
 }
 
 void EngineImpl::ShowElements(const Spot& spot, ObjectType type, KeyRows* held, const RowId* only) {

@@ -8,6 +8,7 @@
 #include "base/glob.h"
 #include "base/number.h"
 #include "storage/engine_impl.h"
+#include "storage/long_string.h"
 
 namespace redynamo {
 namespace {
@@ -35,6 +36,7 @@ const char* KeyView::encoding() const {
   switch (row_->object_type()) {
     case ObjectType::kString: {
       if (row_->row_form() == RowForm::kCounter) return "int";
+      if (row_->row_form() == RowForm::kLong) return "raw";
       int64_t ignored;
       if (row_->Has(Row::kRaw)) return "raw";
       if (ParseInt64(row_->value(), &ignored)) return "int";
@@ -51,6 +53,7 @@ const char* KeyView::encoding() const {
 uint64_t KeyView::memory_bytes() const {
   uint64_t bytes = RowMemory(row_) + 12;  // and its share of the table
   if (row_->row_form() == RowForm::kCollection) bytes += row_->collection()->memory_bytes();
+  if (row_->row_form() == RowForm::kLong) bytes += row_->long_string()->memory_bytes();
   return bytes;
 }
 
@@ -75,10 +78,11 @@ bool KeyView::Remove() {
 std::string_view StringView::value() const {
   if (!row_) return {};
   if (row_->row_form() == RowForm::kPlain) return row_->value();
+  if (row_->row_form() == RowForm::kLong) return row_->text();
   return {number_, FormatInt64(CounterCell(row_->value()).value(), number_)};
 }
 
-bool StringView::is_plain() const { return !row_ || row_->row_form() == RowForm::kPlain; }
+bool StringView::is_plain() const { return !row_ || row_->row_form() != RowForm::kCounter; }
 
 void StringView::Set(std::string_view value, DeadlineChange deadline, bool raw) {
   engine_->WriteBase(this, value, deadline, raw);
@@ -89,6 +93,7 @@ Result<int64_t> StringView::Add(int64_t increment) {
 }
 
 void StringView::Overwrite(uint64_t offset, std::string_view bytes) {
+  if (engine_->WriteFragments(this, offset, bytes)) return;
   std::string edited(value());
   if (edited.size() < offset + bytes.size()) edited.resize(offset + bytes.size(), '\0');
   std::memcpy(edited.data() + offset, bytes.data(), bytes.size());
@@ -97,6 +102,7 @@ void StringView::Overwrite(uint64_t offset, std::string_view bytes) {
 
 void StringView::Append(std::string_view bytes) {
   bool was_absent = !exists();
+  if (!was_absent && engine_->WriteFragments(this, value().size(), bytes)) return;
   std::string edited(value());
   edited.append(bytes);
   engine_->WriteBase(this, edited, DeadlineChange::Keep(), !was_absent);

@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "storage/collection.h"
 #include "storage/counter.h"
+#include "storage/long_string.h"
 
 namespace redynamo {
 namespace {
@@ -36,6 +37,10 @@ std::string EncodeHead(const Row* row) {
     PutFixed64(&out, uint64_t(d.at_ms));
     PutFixed64(&out, d.dot);
     PutFixed64(&out, d.hlc);
+  }
+  if (row->row_form() == RowForm::kLong) {
+    out.append(row->long_string()->Base());
+    return out;
   }
   if (row->row_form() != RowForm::kCollection) {
     out.append(row->value());
@@ -77,10 +82,12 @@ Result<DecodedHead> DecodeHead(std::string_view key, std::string_view payload, u
     deadline.hlc = in.Fixed64();
   }
   bool collection = form == uint8_t(RowForm::kCollection);
-  bool known_type = type == uint8_t(ObjectType::kString) ? !collection
-                    : collection && (type == uint8_t(ObjectType::kHash) ||
-                                     type == uint8_t(ObjectType::kSet));
-  if (!in.ok() || version != kHeadVersion || form >= uint8_t(RowForm::kAbsent) || !known_type) {
+  bool known_type =
+      type == uint8_t(ObjectType::kString)
+          ? !collection
+          : collection && (type == uint8_t(ObjectType::kHash) || type == uint8_t(ObjectType::kSet));
+  bool known_form = form < uint8_t(RowForm::kAbsent) || form == uint8_t(RowForm::kLong);
+  if (!in.ok() || version != kHeadVersion || !known_form || !known_type) {
     return Corruption("malformed head record");
   }
   DecodedHead head;
@@ -92,6 +99,10 @@ Result<DecodedHead> DecodeHead(std::string_view key, std::string_view payload, u
     }
     head.row = MakeDecoded(key, body.size(), has_deadline);
     std::memcpy(head.row->value_data(), body.data(), body.size());
+    bool long_form = form == uint8_t(RowForm::kLong);
+    if (long_form) form = uint8_t(RowForm::kPlain);  // until a fragment has been installed
+    head.may_have_fragments =
+        long_form || (form == uint8_t(RowForm::kPlain) && body.size() > kUnmarkedBaseMax);
   } else {
     uint8_t kind = in.Byte();
     bool integers = in.Byte() != 0;
@@ -131,6 +142,36 @@ Status ReadHeadSummary(std::string_view payload, ObjectType* type, int64_t* dead
       *type == ObjectType::kString || *type == ObjectType::kHash || *type == ObjectType::kSet;
   if (!in.ok() || version != kHeadVersion || !known) return Corruption("malformed head record");
   return Status::Ok();
+}
+
+std::string EncodeFragment(const StoredFragment& fragment) {
+  std::string out;
+  out.reserve(24 + fragment.bytes.size());
+  PutFixed64(&out, fragment.base);
+  PutFixed64(&out, fragment.hlc);
+  PutFixed64(&out, fragment.dot);
+  out.append(fragment.bytes);
+  return out;
+}
+
+Result<StoredFragment> DecodeFragment(uint64_t index, std::string_view payload) {
+  ByteReader in(payload);
+  StoredFragment fragment;
+  fragment.base = in.Fixed64();
+  fragment.hlc = in.Fixed64();
+  fragment.dot = in.Fixed64();
+  fragment.bytes = in.rest();
+  bool fits = !fragment.bytes.empty() && fragment.bytes.size() <= kFragmentBytes;
+  if (!in.ok() || !fits || index >= kFragmentsMax || DotCounter(fragment.dot) == 0) {
+    return Corruption("malformed fragment row");
+  }
+  return fragment;
+}
+
+void FreeWholeRow(Row* row) {
+  if (row->row_form() == RowForm::kCollection) delete row->collection();
+  if (row->row_form() == RowForm::kLong) delete row->long_string();
+  FreeRow(row);
 }
 
 Result<Row*> DecodeElement(std::string_view element, std::string_view payload) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "storage/long_string.h"
 
 namespace redynamo {
 namespace {
@@ -35,6 +36,8 @@ Row* NewRow(std::string_view key, size_t value_len, bool has_deadline) {
   std::memcpy(row->bytes() + row->key_offset(), key.data(), key.size());
   return row;
 }
+
+std::string_view Row::LongText() const { return long_string()->bytes(); }
 
 void FreeRow(Row* row) { std::free(row); }
 

@@ -4,9 +4,9 @@
 //
 //   | header 32 B | key length u32 if kLongKey | deadline 24 B if kHasDeadline | key | value |
 //
-// A string's value is its bytes (kPlain) or a counter cell (kCounter, see counter.h); a
-// collection's value is a pointer to its Collection. An absent row marks "removed here, still on
-// disk" until the checkpoint that removes it there has been ingested.
+// A string's value is its bytes (kPlain), a counter cell (kCounter, see counter.h) or a pointer to
+// its LongString (kLong); a collection's value is a pointer to its Collection. An absent row marks
+// "removed here, still on disk" until the checkpoint that removes it there has been ingested.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +20,10 @@
 namespace redynamo {
 
 class Collection;
+class LongString;
 
-enum class RowForm : uint8_t { kPlain, kCounter, kCollection, kAbsent };
+// On disk in heads, but for kAbsent: never renumber.
+enum class RowForm : uint8_t { kPlain = 0, kCounter = 1, kCollection = 2, kAbsent = 3, kLong = 4 };
 
 // A deadline is a row of its own (it hangs on the base, or on the collection), kept with its
 // object.
@@ -41,7 +43,7 @@ struct Row {
     kRaw = 1 << 5,          // a string that was edited in place: OBJECT ENCODING says raw
     kPinned = 1 << 6,       // a parked command waits for it: not to be paged out
     kImplicit = 1 << 7,     // a base that INCR on nothing made
-    kHasRows = 1 << 8,      // a native collection whose element rows stand in RocksDB
+    kHasRows = 1 << 8,      // element rows (of a native collection), or fragments, in RocksDB
   };
 
   uint64_t hlc;
@@ -85,15 +87,25 @@ struct Row {
     std::memcpy(&c, bytes() + key_offset() + key_len(), sizeof c);
     return c;
   }
+  LongString* long_string() const {  // REQUIRES kLong
+    LongString* s;
+    std::memcpy(&s, bytes() + key_offset() + key_len(), sizeof s);
+    return s;
+  }
+  // A string's bytes. REQUIRES kPlain or kLong.
+  std::string_view text() const { return row_form() == RowForm::kLong ? LongText() : value(); }
 
   char* bytes() { return reinterpret_cast<char*>(this + 1); }
   const char* bytes() const { return reinterpret_cast<const char*>(this + 1); }
+
+ private:
+  std::string_view LongText() const;
 };
 static_assert(sizeof(Row) == 32);
 
 // A plain row with zeroed header (but for lengths and flags) and an uninitialised value area.
 Row* NewRow(std::string_view key, size_t value_len, bool has_deadline);
-// Frees the row alone (not its Collection).
+// Frees the row alone (not its Collection or LongString).
 void FreeRow(Row* row);
 // Bytes the allocator holds for it.
 size_t RowMemory(const Row* row);

@@ -11,8 +11,8 @@ using namespace redynamo;
 namespace {
 
 void CheckInside(std::string_view whole, std::string_view part) {
-  bool inside = part.data() >= whole.data() &&
-                part.data() + part.size() <= whole.data() + whole.size();
+  bool inside =
+      part.data() >= whole.data() && part.data() + part.size() <= whole.data() + whole.size();
   CHECK_THAT(part.empty() || inside);
 }
 
@@ -27,6 +27,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     CheckInside(record, effect.element);
     CheckInside(record, effect.value);
     for (Dot dot : effect.removed) CHECK_THAT(DotCounter(dot) > 0);
+    if (effect.kind == RowKind::kFragment) {
+      CHECK_THAT(effect.index < kFragmentsMax && effect.value.size() <= kFragmentBytes);
+      CHECK_THAT(effect.value.empty() != effect.has_value);
+    }
     std::string bytes;
     effect.context.EncodeTo(&bytes);
     ByteReader in(bytes);

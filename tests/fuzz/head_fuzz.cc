@@ -1,21 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any bytes as a head or element payload: refused, or an object that can be walked and that encodes
-// to bytes which decode to the same again.
+// Any bytes as a head, element or fragment payload: refused, or an object that can be walked and
+// that encodes to bytes which decode to the same again.
 #include <cstddef>
 #include <cstdint>
 
 #include "base/check.h"
 #include "storage/collection.h"
+#include "storage/delta.h"
 #include "storage/object_format.h"
 
 using namespace redynamo;
 
 namespace {
-
-void Free(Row* row) {
-  if (row->row_form() == RowForm::kCollection) delete row->collection();
-  FreeRow(row);
-}
 
 size_t Walk(const Row* row) {
   if (row->row_form() == RowForm::kCounter) return size_t(CounterCell(row->value()).value() & 1);
@@ -38,12 +34,15 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     std::string again = EncodeHead(head->row);
     Result<DecodedHead> second = DecodeHead("key", again, 1);
     CHECK_THAT(second.ok() && Walk(second->row) == walked && EncodeHead(second->row) == again);
-    Free(second->row);
-    Free(head->row);
+    FreeWholeRow(second->row);
+    FreeWholeRow(head->row);
   }
   if (Result<Row*> element = DecodeElement("element", payload); element.ok()) {
     CHECK_THAT(EncodeElement(*element) == payload);
     FreeRow(*element);
+  }
+  if (Result<StoredFragment> fragment = DecodeFragment(size, payload); fragment.ok()) {
+    CHECK_THAT(EncodeFragment(*fragment) == payload && fragment->bytes.size() <= kFragmentBytes);
   }
   return 0;
 }

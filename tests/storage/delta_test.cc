@@ -65,6 +65,7 @@ TEST_CASE("delta: whatever is written is read back") {
       CHECK(got.key == want.key);
       CHECK(got.element == want.element);
       CHECK(got.base_dot == want.base_dot);
+      CHECK(got.index == want.index);
       CHECK(got.removed == want.removed);
       CHECK(got.has_value == want.has_value);
       CHECK(got.value == want.value);
@@ -114,4 +115,33 @@ TEST_CASE("delta: a dot with counter 0 is no dot") {
   PutRemoved(&removing, MakeDot(1, 0));
   ReadAll(removing, &status);
   CHECK(status.code() == StatusCode::kCorruption);
+}
+
+TEST_CASE("delta: the grammar's example of a fragment; one that is too long or empty is refused") {
+  auto record = [](uint64_t index, size_t length) {
+    std::string bytes("\x01", 1);
+    PutFixed64(&bytes, 0x0102030405060708);
+    PutEvent(&bytes, {5, 0, MakeDot(0, 9)});
+    PutEffectHead(&bytes, RowKind::kFragment, kTagValue, "k");
+    PutDot(&bytes, MakeDot(0, 8));
+    PutVarint(&bytes, index);
+    PutLengthPrefixed(&bytes, std::string(length, 'x'));
+    return bytes;
+  };
+  using namespace std::string_view_literals;
+  std::string example = record(1, 905);
+  std::string_view start = "\xff\x05\x00\x09\x00\x14\x01k\x00\x08\x01\x89\x07x"sv;
+  CHECK(std::string_view(example).substr(9).starts_with(start));
+  Status status;
+  std::vector<Seen> seen = ReadAll(example, &status);
+  REQUIRE(status.ok());
+  CHECK(seen[0].effect.kind == RowKind::kFragment);
+  CHECK(seen[0].effect.base_dot == MakeDot(0, 8));
+  CHECK(seen[0].effect.index == 1);
+  CHECK(seen[0].effect.value.size() == 905);
+  for (auto [index, length] : std::vector<std::pair<uint64_t, size_t>>{
+           {1, 0}, {1, kFragmentBytes + 1}, {kFragmentsMax, 1}, {1ull << 32, 1}}) {
+    ReadAll(record(index, length), &status);
+    CHECK(status.code() == StatusCode::kCorruption);
+  }
 }

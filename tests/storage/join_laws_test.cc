@@ -47,14 +47,18 @@ class Specification {
     std::erase_if(live, [&](const auto& item) {
       const auto& [at, id] = item.first;
       if (id.base == 0) return false;
-      RowKind kind = id.kind == RowKind::kFieldTotal ? RowKind::kField : RowKind::kBase;
-      auto base = live.find({at, {kind, id.element, 0, 0}});
+      auto base = live.find({at, Home(id)});
       return base == live.end() || !base->second.contains(id.base);
     });
     return live;
   }
 
  private:
+  // The row of the base that a row hangs on.
+  static RowId Home(const RowId& id) {
+    bool of_field = id.kind == RowKind::kFieldTotal;
+    return {of_field ? RowKind::kField : RowKind::kBase, of_field ? id.element : "", 0, 0};
+  }
   struct Clear {
     ClearScope scope;
     uint16_t ns;
@@ -93,7 +97,7 @@ class Specification {
     RowKind kind = row.second.kind;
     for (auto& [other, lives] : *own) {  // a new base begins without what hung on it
       bool hangs = other.first == row.first && other.second.base == event.dot &&
-                   other.second.element == row.second.element;
+                   Home(other.second) == row.second;
       if (hangs && (kind == RowKind::kBase || kind == RowKind::kField)) lives = false;
     }
     (*own)[row] = effect.has_value || effect.kind == RowKind::kImplicitBase ||
@@ -123,7 +127,9 @@ void Change(Random& random, Keyspace keys, uint64_t value) {
   std::string text = random.Below(2) ? std::to_string(value) : "v" + std::to_string(value);
   int64_t later = kJoinNowMs + 1'000'000 + int64_t(random.Below(1000)) * 1000;
   KeyView any = keys.Find(key);
-  switch (random.Below(16)) {
+  StringView string = keys.String(key);
+  std::string piece(1 + random.Below(random.Below(2) ? 5 : 6000), char('a' + value % 26));
+  switch (random.Below(20)) {
     case 0:
     case 1:
       return keys.String(key).Set(text);
@@ -164,6 +170,15 @@ void Change(Random& random, Keyspace keys, uint64_t value) {
     case 15:
       if (random.Below(8) == 0) keys.Clear();
       return;
+    case 16:  // long strings change by fragments: few of them, so that writers meet
+    case 17:
+      if (!string.wrong_type()) string.Overwrite(random.Below(15'000), piece);
+      return;
+    case 18:
+      if (!string.wrong_type() && string.value().size() < 15'000) string.Append(piece);
+      return;
+    case 19:
+      return string.Set(std::string(random.Below(10'000), 'L'));
   }
 }
 
@@ -406,4 +421,77 @@ TEST_CASE("join: an element joins a key whose shown string has a removal to come
   b.Join(change);
   b.Join(set);
   CHECK(ToText(b.Rows("k")) == ToText(c.Rows("k")));
+}
+
+TEST_CASE("join: two writers of different fragments both win, of the same one the later") {
+  JoinNode a(2, 0), b(2, 1);
+  constexpr size_t kBytes = 1 << 20;
+  b.Join(a.Do([&](Keyspace keys) { keys.String("k").Set(std::string(kBytes, '.')); }));
+  auto write = [](JoinNode& node, uint64_t at, std::string_view bytes, int64_t ms) {
+    return node.Do([=](Keyspace keys) { keys.String("k").Overwrite(at, bytes); }, kJoinNowMs + ms);
+  };
+  std::string left = write(a, 10, "left", 1), both_a = write(a, 500'000, "a", 2);
+  std::string right = write(b, 900'000, "right", 1), both_b = write(b, 500'001, "b", 3);
+  CHECK(left.size() < kFragmentBytes + 64);
+  for (const std::string& record : {both_b, right}) a.Join(record);
+  for (const std::string& record : {left, both_a}) b.Join(record);
+  for (JoinNode* node : {&a, &b}) {
+    std::string value = node->Get("k");
+    CHECK(value.size() == kBytes);
+    CHECK(value.substr(10, 5) == "left.");
+    CHECK(value.substr(900'000, 6) == "right.");
+    CHECK(value.substr(500'000, 3) == ".b.");  // of one fragment, the later version
+    RowDump dump = node->Rows("k");
+    CHECK(dump.irregular_keys == 1);
+    // The versions of one fragment are in the index, and not the bitmap.
+    const IrregularIndex& index =
+        *node->engine->partitions_[PartitionOfSlot(KeySlot("k"))].irregular;
+    CHECK(index.keys.begin()->second.rows.size() == 1);
+  }
+  std::string end = write(b, 500'010, "end", 4);  // had seen both, and replaces both
+  a.Join(end);
+  for (JoinNode* node : {&a, &b}) {
+    CHECK(node->Get("k").substr(500'000, 13) == ".b........end");
+    CHECK(node->Rows("k").irregular_keys == 0);
+  }
+  CHECK(ToText(a.Rows("k")) == ToText(b.Rows("k")));
+}
+
+TEST_CASE("join: a fragment waits for its base, and dies with one that is overwritten") {
+  JoinNode a(3, 0), b(3, 1), c(3, 2);
+  std::string base = a.Do([](Keyspace keys) { keys.String("k").Set(std::string(9000, '.')); });
+  std::string fragment = a.Do([](Keyspace keys) { keys.String("k").Overwrite(5000, "x"); });
+  b.Join(fragment);
+  CHECK(b.Get("k") == "(none)");
+  CHECK(b.Rows("k").irregular_keys == 1);
+  b.Join(base);
+  CHECK(b.Get("k") == a.Get("k"));
+  CHECK(b.Rows("k").irregular_keys == 0);
+  std::string late = a.Do([](Keyspace keys) { keys.String("k").Overwrite(5001, "late"); });
+  std::string set = b.Do([](Keyspace keys) { keys.String("k").Set("new"); });
+  b.Join(late);
+  for (const std::string& record : {late, set, fragment, base}) c.Join(record);
+  a.Join(set);
+  for (JoinNode* node : {&a, &b, &c}) {
+    CHECK(node->Get("k") == "new");
+    CHECK(node->Rows("k").irregular_keys == 0);
+  }
+}
+
+TEST_CASE("join: an increment beside an append of much leaves the text shown") {
+  JoinNode a(2, 0), b(2, 1);
+  b.Join(a.Do([](Keyspace keys) { keys.String("k").Set("5"); }));
+  std::string add = a.Do([](Keyspace keys) { CHECK(*keys.String("k").Add(1) == 6); });
+  std::string append = b.Do([](Keyspace keys) { keys.String("k").Append(std::string(5000, 'y')); });
+  a.Join(append);
+  b.Join(add);
+  for (JoinNode* node : {&a, &b}) {
+    CHECK(node->Get("k") == "5" + std::string(5000, 'y'));
+    node->Do([](Keyspace keys) { CHECK(!keys.String("k").Add(1).ok()); });
+  }
+  b.Join(a.Do([](Keyspace keys) { keys.String("k").Append("z"); }));  // and the conflict is over
+  for (JoinNode* node : {&a, &b}) {
+    CHECK(node->Get("k") == "5" + std::string(5000, 'y') + "z");
+    CHECK(node->Rows("k").irregular_keys == 0);
+  }
 }

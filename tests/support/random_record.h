@@ -39,24 +39,23 @@ struct RandomRecord {
     static constexpr RowKind kKinds[] = {
         RowKind::kBase,       RowKind::kDeadline, RowKind::kTotal,        RowKind::kField,
         RowKind::kFieldTotal, RowKind::kMember,   RowKind::kImplicitBase, RowKind::kImplicitField,
-        RowKind::kClear};
+        RowKind::kClear,      RowKind::kFragment};
     Effect effect;
-    effect.kind = kKinds[random.Below(9)];
+    effect.kind = kKinds[random.Below(10)];
     bool clear = effect.kind == RowKind::kClear;
     bool same_key = !effects.empty() && random.Below(3) == 0;
     effect.key = same_key ? effects.back().second.key : SomeBytes(random);
-    bool implicit =
-        effect.kind == RowKind::kImplicitBase || effect.kind == RowKind::kImplicitField;
+    bool implicit = effect.kind == RowKind::kImplicitBase || effect.kind == RowKind::kImplicitField;
     effect.has_value = !clear && !implicit && random.Below(2) == 0;
     for (uint64_t n = clear ? 0 : random.Below(3); n > 0; n--) {
       effect.removed.push_back(SomeDot(random));
     }
     last_effect_at = bytes.size();
-    PutEffectHead(&bytes, effect.kind,
-                  uint8_t((effect.has_value ? kTagValue : 0) |
-                          (effect.removed.empty() ? 0 : kTagRemoved) |
-                          (same_key ? kTagSameKey : 0)),
-                  effect.key);
+    PutEffectHead(
+        &bytes, effect.kind,
+        uint8_t((effect.has_value ? kTagValue : 0) | (effect.removed.empty() ? 0 : kTagRemoved) |
+                (same_key ? kTagSameKey : 0)),
+        effect.key);
     PutElement(random, &effect);
     if (!effect.removed.empty()) {
       PutVarint(&bytes, effect.removed.size());
@@ -76,6 +75,12 @@ struct RandomRecord {
     if (kind == RowKind::kTotal || kind == RowKind::kFieldTotal || kind == RowKind::kDeadline) {
       effect->base_dot = kind == RowKind::kDeadline && random.Below(2) ? 0 : SomeDot(random);
       PutDot(&bytes, effect->base_dot);
+    }
+    if (kind == RowKind::kFragment) {
+      effect->base_dot = SomeDot(random);
+      PutDot(&bytes, effect->base_dot);
+      effect->index = uint32_t(random.Below(kFragmentsMax));
+      PutVarint(&bytes, effect->index);
     }
     if (kind == RowKind::kClear) {
       effect->scope = ClearScope(random.Below(4));
@@ -103,6 +108,11 @@ struct RandomRecord {
       case RowKind::kBase:
       case RowKind::kField:
         effect->value = SomeBytes(random);
+        PutLengthPrefixed(&bytes, effect->value);
+        break;
+      case RowKind::kFragment:
+        effect->value =
+            strings.emplace_back(1 + random.Below(random.Below(8) ? 40 : kFragmentBytes), 'f');
         PutLengthPrefixed(&bytes, effect->value);
         break;
       default:
