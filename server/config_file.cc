@@ -54,6 +54,18 @@ std::string WithoutSecret(std::string_view line) {
   return std::string(name) + " (hidden)";
 }
 
+// Such a directive may have all its words in one argument, as in `--save '3600 1'`.
+bool TakesSeveralWords(const SettingRow& row) {
+  const ListSlot* lists[] = {&kBindList,
+                             &kSaveList,
+                             &kOutputBufferLimitList,
+                             &kPercentilesList,
+                             &kOomScoreAdjList,
+                             &kShutdownOnSigintList,
+                             &kShutdownOnSigtermList};
+  return std::ranges::find(lists, row.list) != std::end(lists);
+}
+
 std::string DefaultValueOf(const SettingRow& row) {
   static const Settings defaults;
   return *defaults.GetOne(row.name);
@@ -144,8 +156,12 @@ Status SettingsLoader::Apply(std::span<const std::string> words, const Place& pl
     return Refuse(place, row, "No such command in rename-command",
                   "correct the command's name or remove the line");
   }
+  std::vector<std::string> values(words.begin() + 1, words.end());
+  if (values.size() == 1 && TakesSeveralWords(*row)) {
+    if (auto inner = SplitWords(values[0]); inner && !inner->empty()) values = std::move(*inner);
+  }
   const bool append = row->Has(kNotAlone) && seen_.contains(row);
-  if (Status status = settings_.Assign(*row, words.subspan(1), append); !status.ok()) {
+  if (Status status = settings_.Assign(*row, values, append); !status.ok()) {
     return Refuse(place, row, status.message(), kRemedy);
   }
   if (row->Has(kKept)) {

@@ -225,9 +225,18 @@ TEST_CASE("config command line: file, then standard input, then directives") {
 
 TEST_CASE("config command line: names, values and their borders are told apart as Redis does") {
   Settings settings;
-  CHECK(Start(settings, {"--port 7000", "--bind", "127.0.0.1", "::1", "--requirepass", "--x",
-                         "--save", "--hz", "50", "--client-output-buffer-limit", "normal 1 2 3"}) !=
-        "");  // a value of several words is one argument each
+  CHECK(Start(settings, {"--hz", "50 60"}) != "");  // one word only
+  // What takes several words may have them in one argument.
+  Settings lists;
+  CHECK(Start(lists, {"--save", "3600 1", "--save", "60 10", "--bind", "127.0.0.1 ::1",
+                      "--client-output-buffer-limit", "normal 1 2 3",
+                      "--latency-tracking-info-percentiles", "50 90", "--shutdown-on-sigterm",
+                      "save now"}) == "");
+  CHECK(Value(lists, "save") == "3600 1 60 10");
+  CHECK(Value(lists, "bind") == "127.0.0.1 ::1");
+  CHECK(Value(lists, "client-output-buffer-limit").starts_with("normal 1 2 3 "));
+  CHECK(Value(lists, "latency-tracking-info-percentiles") == "50 90");
+  CHECK(Value(lists, "shutdown-on-sigterm") == "save now");
   Settings good;
   CHECK(Start(good, {"--port 7000", "--bind", "127.0.0.1", "::1", "--requirepass", "--x", "--save",
                      "--hz", "50", "--save"}) == "");
@@ -339,7 +348,7 @@ TEST_CASE("config rewrite: directives of the command line and values under an in
   const std::string file =
       dir.Write("x.conf", "timeout 5\ninclude " + dir.Path("later.inc") + "\n");
   Settings settings;
-  REQUIRE(Start(settings, {file, "--port", "7000", "--save", "60 1", "--save", ""}) != "");
+  REQUIRE(Start(settings, {file, "--port", "7000", "--save", "60 1 2", "--save", ""}) != "");
   Settings good;
   REQUIRE(Start(good, {file, "--port", "7000"}) == "");
   REQUIRE(Set(good, {{"timeout", "3"}, {"save", "30 3"}}) == "OK");
