@@ -256,11 +256,16 @@ def compare_command_entry(theirs, ours):
 
 
 def subset(_command, theirs, ours):
-    """COMMAND LIST: we list nothing that Redis does not have."""
+    """COMMAND LIST: nothing that Redis does not have, and of what we have all subcommands."""
     if theirs[0] != ours[0]:
         return "types differ"
     extra = [item for item in ours[1] if item not in theirs[1] and item[1] not in NEWER_COMMANDS]
-    return "unknown to Redis: " + repr(extra) if extra else None
+    if extra:
+        return "unknown to Redis: " + repr(extra)
+    listed = {item[1] for item in ours[1]}
+    missing = [item[1] for item in theirs[1] if item[1] not in listed
+               and item[1].partition(b"|")[0] in listed and item[1] not in SUBCOMMANDS_ABSENT]
+    return "not listed: " + repr(missing) if missing else None
 
 
 def is_docs(_command, theirs, ours):
@@ -385,6 +390,12 @@ COMMAND_INFO_PARTS = ("name", "arity", "flags", "first key", "last key", "step",
 
 # Commands of Redis 7.2 that 7.0 does not have.
 NEWER_COMMANDS = (b"waitaof", b"client|setinfo", b"client|no-touch", b"cluster|myshardid")
+
+# Client-side caching and blocking commands come with the types that need them, modules cannot be
+# loaded, and the last two show the insides of Redis.
+SUBCOMMANDS_ABSENT = (b"client|caching", b"client|getredir", b"client|tracking",
+                      b"client|trackinginfo", b"client|unblock", b"module|load", b"module|loadex",
+                      b"module|unload", b"latency|graph", b"memory|malloc-stats")
 
 CLIENT_FIELDS_EQUAL = ("name", "flags", "db", "sub", "psub", "ssub", "multi", "cmd", "user",
                        "redir", "resp")

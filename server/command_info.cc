@@ -275,7 +275,7 @@ Reply CommandInfoReply(const Command& command) {
   for (std::string_view tip : SplitAt(DetailsOf(command.name()).tips, ' ')) tips.AddView(tip);
   Reply subcommands = Reply::Set();
   for (const Command* subcommand : command.subcommands) {
-    subcommands.Add(CommandInfoReply(*subcommand));
+    if (!subcommand->hidden) subcommands.Add(CommandInfoReply(*subcommand));
   }
   Reply info = Reply::Array();
   info.AddView(command.name()).AddInteger(command.row->arity);
@@ -304,7 +304,7 @@ Reply CommandDocsReply(const Command& command) {
   if (!nodes.empty()) {
     docs.AddView("arguments").Add(SyntaxReply(nodes, int(KeySpecsOf(command).size())));
   }
-  if (!command.subcommands.empty()) {
+  if (!command.subcommands.empty() && !command.subcommands[0]->hidden) {
     Reply subcommands = Reply::Map();
     for (const Command* subcommand : command.subcommands) {
       subcommands.AddView(subcommand->name()).Add(CommandDocsReply(*subcommand));

@@ -52,7 +52,8 @@ CommandTable::CommandTable(std::span<const std::span<const CommandRow>> families
       command.uses_engine = RowUsesEngine(row);
       command.is_exec = row.name == "exec";
       command.runs_inside_multi = RunsInsideMulti(row.name);
-      command.needs_debug_permission = row.name == "debug" || row.name.starts_with("debug|");
+      command.hidden = row.name.starts_with("debug|");
+      command.needs_debug_permission = row.name == "debug" || command.hidden;
     }
   }
   size_t slot_count = kSlotCountMin;

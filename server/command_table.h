@@ -24,6 +24,7 @@ struct Command {
   bool runs_inside_multi = false;             // MULTI does not queue it
   bool is_exec = false;
   bool needs_debug_permission = false;        // enable-debug-command
+  bool hidden = false;  // from COMMAND: DEBUG's subcommands, which Redis' table does not have
 
   std::string_view name() const { return row->name; }  // "config|get"
   std::string_view leaf_name() const;                   // "get"

@@ -14,6 +14,11 @@ namespace {
 
 bool IsTopLevel(const Command& command) { return !command.container; }
 
+const Command* FindShown(const CommandTable& table, std::string_view name) {
+  const Command* command = table.FindByRowName(name);
+  return command && !command->hidden ? command : nullptr;
+}
+
 Reply CommandCount(CommandContext& context, ArgReader&) {
   return Reply::Integer(std::ranges::count_if(context.server.commands().all(), IsTopLevel));
 }
@@ -38,7 +43,7 @@ Reply CommandInfo(CommandContext& context, ArgReader& args) {
   if (args.done()) return InfoOfAll(table);
   Reply list = Reply::Array();
   for (std::string_view name : args.rest()) {
-    const Command* command = table.FindByRowName(name);
+    const Command* command = FindShown(table, name);
     list.Add(command ? CommandInfoReply(*command) : Reply::Nil());
   }
   return list;
@@ -54,7 +59,7 @@ Reply CommandDocs(CommandContext& context, ArgReader& args) {
     return map;
   }
   for (std::string_view name : args.rest()) {
-    const Command* command = table.FindByRowName(name);
+    const Command* command = FindShown(table, name);
     if (command) map.AddView(command->name()).Add(CommandDocsReply(*command));
   }
   return map;
@@ -63,6 +68,7 @@ Reply CommandDocs(CommandContext& context, ArgReader& args) {
 // Adds the name and those of the subcommands.
 template <typename Keep>
 void AddNames(const Command& command, const Keep& keep, Reply* list) {
+  if (command.hidden) return;
   if (keep(command)) list->AddView(command.name());
   for (const Command* subcommand : command.subcommands) AddNames(*subcommand, keep, list);
 }
@@ -76,9 +82,7 @@ Reply CommandList(CommandContext& context, ArgReader& args) {
     }
   };
   if (args.done()) {
-    for (const Command& command : table.all()) {
-      if (IsTopLevel(command)) list.AddView(command.name());
-    }
+    add_all([](const Command&) { return true; });
     return list;
   }
   if (args.remaining() != 3 || !args.TryWord("FILTERBY")) return SyntaxError();
@@ -102,6 +106,7 @@ Reply CommandList(CommandContext& context, ArgReader& args) {
 const Command* FindCall(CommandContext& context, std::span<const std::string_view> call,
                         Reply* error) {
   const Command* command = context.server.commands().Resolve(call);
+  if (command && command->hidden) command = command->container;
   if (!command) {
     *error = Reply::Error("ERR Invalid command specified");
   } else if (!CommandTable::HasKeys(*command->row)) {
