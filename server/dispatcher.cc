@@ -329,7 +329,7 @@ void Dispatcher::RunNested(Session& session, const Command& command,
 void Dispatcher::Run(Session& session, const Command& command,
                      std::span<const std::string_view> argv, uint64_t start_ticks) {
   session.last_command = &command;
-  CommandContext context{server_.KeyspaceOf(session.database),
+  CommandContext context{server_.KeyspaceOf(session.database).RenewingAccess(!session.no_touch),
                          command_ms_,
                          server_.randomness(),
                          server_,

@@ -205,7 +205,7 @@ std::string_view SetView::Sample(class Random& random) const {
 
 KeyView Keyspace::Find(std::string_view key) {
   KeyView view;
-  engine_->Lookup(database_, key, true, &view);
+  engine_->Lookup(database_, key, renews_access_, &view);
   return view;
 }
 
@@ -218,7 +218,7 @@ KeyView Keyspace::Peek(std::string_view key) {
 template <typename View>
 View Keyspace::FindTyped(std::string_view key, ObjectType type) {
   View view;
-  engine_->Lookup(database_, key, true, &view);
+  engine_->Lookup(database_, key, renews_access_, &view);
   view.wrong_type_ = view.row_ && view.row_->object_type() != type;
   return view;
 }
@@ -242,7 +242,7 @@ std::optional<std::string> Keyspace::RandomKey(class Random& random) {
   if (space.resident < space.live && random.Below(space.live) >= space.resident) {
     if (auto cold = engine_->RandomColdKey(space.id, random)) return cold;
   }
-  constexpr int kTries = 200;  // expired keys and absent rows are passed over
+  constexpr int kTries = 200;  // absent rows are passed over, expired keys go
   for (int i = 0; i < kTries && space.resident > 0; i++) {
     // Slots are drawn evenly until one is used; with few keys that takes a walk instead.
     uint16_t slot = uint16_t(random.Below(kSlotCount));
@@ -250,7 +250,11 @@ std::optional<std::string> Keyspace::RandomKey(class Random& random) {
       if (space.slots[slot] && space.slots[slot]->resident > 0) break;
     }
     Row* row = space.slots[slot]->rows.Sample(random);
-    if (row->live() && !engine_->Expired(row)) return std::string(row->key());
+    if (!row->live()) continue;
+    std::string key(row->key());
+    KeyView view;
+    engine_->Lookup(database_, key, false, &view);
+    if (view.exists()) return key;
   }
   return std::nullopt;
 }

@@ -153,9 +153,18 @@ class Keyspace {
  public:
   Keyspace(EngineImpl* engine, int database) : engine_(engine), database_(database) {}
   int database() const { return database_; }
-  Keyspace In(int database) const { return Keyspace(engine_, database); }
+  Keyspace In(int database) const {
+    Keyspace other = *this;
+    other.database_ = database;
+    return other;
+  }
 
-  // Lookups renew the last access (LRU/LFU) unless they say Peek.
+  // Lookups renew the last access (LRU/LFU) unless they say Peek, or this was switched off.
+  Keyspace RenewingAccess(bool renews) const {
+    Keyspace other = *this;
+    other.renews_access_ = renews;
+    return other;
+  }
   KeyView Find(std::string_view key);
   KeyView Peek(std::string_view key);
   StringView String(std::string_view key);
@@ -186,6 +195,7 @@ class Keyspace {
   View FindTyped(std::string_view key, ObjectType type);
   EngineImpl* engine_;
   int database_;
+  bool renews_access_ = true;
 };
 
 }  // namespace redynamo

@@ -29,8 +29,9 @@ Reply Exists(CommandContext& ctx, ArgReader& args) {
 
 Reply Touch(CommandContext& ctx, ArgReader& args) {
   int64_t found = 0;
+  Keyspace keys = ctx.keys.RenewingAccess(true);  // CLIENT NO-TOUCH is not meant for this one
   for (std::string_view key : args.rest()) {
-    bool exists = ctx.keys.Find(key).exists();
+    bool exists = keys.Find(key).exists();
     ctx.CountLookup(key, exists);
     found += exists;
   }

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "base/number.h"
+#include "server/admin/help_reply.h"
 #include "server/command_families.h"
 #include "server/commands/command_support.h"
 #include "server/server.h"
@@ -50,7 +51,7 @@ Reply RefCount(CommandContext& ctx, ArgReader& args) {
   KeyView view = ctx.keys.Peek(key);
   if (!view.exists()) return Reply::Nil();
   if (std::string_view(view.encoding()) == "int") {
-    StringView string = ctx.keys.String(key);
+    StringView string = ctx.keys.RenewingAccess(false).String(key);
     int64_t value;
     if (ParseInt64(string.value(), &value) && value >= 0 && value < kSharedIntegers) {
       return Reply::Integer(std::numeric_limits<int32_t>::max());
@@ -60,26 +61,17 @@ Reply RefCount(CommandContext& ctx, ArgReader& args) {
 }
 
 Reply Help(CommandContext&, ArgReader&) {
-  constexpr std::string_view kLines[] = {
-      "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+  return HelpReply({
+      "OBJECT <subcommand> [<arg> ...]. Subcommands are:",
       "ENCODING <key>",
-      "    Return the kind of internal representation used in order to store the value",
-      "    associated with a <key>.",
+      "    The form in which the value is held.",
       "FREQ <key>",
-      "    Return the access frequency index of the <key>. The returned integer is",
-      "    proportional to the logarithm of the recent access frequency of the key.",
+      "    How often the key was used of late, as a logarithmic counter.",
       "IDLETIME <key>",
-      "    Return the idle time of the <key>, that is the approximated number of",
-      "    seconds elapsed since the last access to the key.",
+      "    Seconds since the key was last used.",
       "REFCOUNT <key>",
-      "    Return the number of references of the value associated with the specified",
-      "    <key>.",
-      "HELP",
-      "    Prints this help.",
-  };
-  Reply answer = Reply::Array();
-  for (std::string_view line : kLines) answer.Add(Reply::StaticStatus(line));
-  return answer;
+      "    How many references the value has.",
+  });
 }
 
 using enum KeyAccess;
