@@ -158,6 +158,7 @@ void Server::RefreshClock() {
 
 bool Server::HoldsBack(uint32_t flags) const {
   if (writers_wait_ && (flags & kWrite)) return true;
+  if (shutdown_.in_progress() && (flags & (kWrite | kMayReplicate))) return true;
   switch (clients_.pause(now_ms_)) {
     case PauseScope::kNone: return false;
     case PauseScope::kAll: return true;
@@ -199,6 +200,7 @@ void Server::PollEngine() {
   RefreshClock();
   if (!engine_) return;
   engine_->Poll();
+  if (!sync_waits_.empty()) sync_waits_.Check();
   UpdateWritersWait();
 }
 
@@ -213,6 +215,7 @@ bool Server::Tick(int64_t engine_budget_us) {
   if (config().timeout_seconds > 0) TimeoutIdleClients();
   if (clients_.pause_set() && clients_.pause(now_ms_) == PauseScope::kNone) ResumePaused();
   if (!engine_) return false;
+  if (!sync_waits_.empty()) sync_waits_.Check();
   bool more = engine_->Tick(now_ms_, engine_budget_us);
   UpdateWritersWait();
   return more;

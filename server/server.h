@@ -27,8 +27,10 @@
 #include "server/latency.h"
 #include "server/pubsub.h"
 #include "server/session.h"
+#include "server/shutdown.h"
 #include "server/slowlog.h"
 #include "server/stats.h"
+#include "server/sync_waits.h"
 #include "server/transaction.h"
 #include "storage/engine.h"
 
@@ -42,7 +44,7 @@ struct LoadingProgress {
   uint64_t records = 0;
 };
 
-// What SHUTDOWN or a signal asked for.
+// The orderly stop that a signal or SHUTDOWN leads to.
 struct ShutdownRequest {
   bool checkpoint = true;
   bool now = false;
@@ -77,6 +79,8 @@ class Server {
   ServerStats& stats() { return stats_; }
   Slowlog& slowlog() { return slowlog_; }
   LatencyMonitor& latency() { return latency_; }
+  ShutdownControl& shutdown() { return shutdown_; }
+  SyncWaits& sync_waits() { return sync_waits_; }
 
   // The engine is absent while it opens: then only commands with kLoading run, and has_engine() is
   // false. Handlers of data commands may take it for granted.
@@ -118,10 +122,12 @@ class Server {
   uint64_t turn() const { return turn_; }
 
   // --- replies ---
-  // Does CLIENT PAUSE, or an engine whose memory is full of unsaved rows, hold back a command of
-  // these flags now?
+  // Does CLIENT PAUSE, a SHUTDOWN in progress, or an engine whose memory is full of unsaved rows,
+  // hold back a command of these flags now?
   bool HoldsBack(uint32_t flags) const;
-  bool may_hold_back() const { return writers_wait_ || clients_.pause_set(); }
+  bool may_hold_back() const {
+    return writers_wait_ || clients_.pause_set() || shutdown_.in_progress();
+  }
   // Answers a command that Session::Defer has put off, then lets the client go on.
   void Answer(const DeferredReply& deferred, const Reply& reply);
   // The session has output that no Commit covers yet.
@@ -176,6 +182,8 @@ class Server {
   ClientRegistry clients_;
   PubSub pubsub_;
   WatchTable watches_;
+  ShutdownControl shutdown_{*this};
+  SyncWaits sync_waits_{*this};
   Dispatcher dispatcher_;
   std::unique_ptr<Engine> engine_;
   EngineHooks engine_hooks_;  // as MakeEngineHooks made them

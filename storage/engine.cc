@@ -311,6 +311,8 @@ Status Engine::ReserveWrite(uint64_t bytes) { return impl_->ReserveWrite(bytes);
 bool Engine::OutOfMemory() { return impl_->OutOfMemory(); }
 uint64_t Engine::NewestPosition() const { return impl_->log_->appended(); }
 uint64_t Engine::ReplyPosition() const { return impl_->ReplyPosition(); }
+uint64_t Engine::SyncedPosition() const { return impl_->log_->synced(); }
+void Engine::RequestSync() { impl_->log_->RequestSync(); }
 Status Engine::WriteTurn() { return impl_->WriteTurn(); }
 void Engine::Poll() { impl_->Poll(); }
 bool Engine::Tick(int64_t now_ms, int64_t budget_us) { return impl_->Tick(now_ms, budget_us); }

@@ -142,6 +142,10 @@ class Engine {
   bool OutOfMemory();
   uint64_t NewestPosition() const;
   uint64_t ReplyPosition() const;
+  // Up to here everything survives a power cut, in any sync mode.
+  uint64_t SyncedPosition() const;
+  // Has what is appended synced soon, whatever the mode; `wake` tells.
+  void RequestSync();
 
   // --- the loop ---
   Status WriteTurn();

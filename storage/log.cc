@@ -289,6 +289,8 @@ uint64_t Log::last_record_number() const { return state_->number; }
 
 void Log::SetSyncMode(SyncMode mode) { state_->syncer->SetMode(mode); }
 
+void Log::RequestSync() { state_->syncer->RequestSync(); }
+
 Status Log::SyncNow() {
   if (state_->closed) return Closed();
   return state_->syncer->SyncNow();

@@ -158,6 +158,9 @@ class Log {
 
   void SetSyncMode(SyncMode mode);  // any thread
 
+  // Has all that is appended synced soon, whatever the mode; on_synced tells. Does not wait.
+  void RequestSync();
+
   // Blocks until all that was written is synced.
   Status SyncNow();
   // Orderly end: writes, syncs, notes it on disk, stops the threads. Further calls get kShutdown.

@@ -28,7 +28,7 @@ void LogSyncer::Written(const std::shared_ptr<LogSegment>& segment, LogPosition 
   std::lock_guard lock(mutex_);
   if (dirty_.empty() || dirty_.back() != segment) dirty_.push_back(segment);
   written_ = end;
-  if (waiting_ && mode_ == SyncMode::kAlways) {
+  if (waiting_ && (sync_now_ || mode_ == SyncMode::kAlways)) {
     waiting_ = false;
     wake_.notify_one();
   }
@@ -96,6 +96,12 @@ void LogSyncer::Run() {
       Wait(&lock);
   }
   done_.notify_all();  // after another thread's fatal error, nobody may wait for this one
+}
+
+void LogSyncer::RequestSync() {
+  std::lock_guard lock(mutex_);
+  sync_now_ = true;
+  wake_.notify_one();
 }
 
 Status LogSyncer::SyncNow() {

@@ -34,6 +34,9 @@ class LogSyncer {
   LogPosition synced() const { return synced_.load(std::memory_order_acquire); }  // any thread
   void SetMode(SyncMode mode);                                                    // any thread
 
+  // Begins a sync soon, whatever the mode: of what is written, or of the next batch.
+  void RequestSync();
+
   // Blocks until what Written has told is synced.
   Status SyncNow();
 

@@ -45,38 +45,41 @@ Reply LastSave(CommandContext& context, ArgReader&) {
   return Reply::Integer(last != 0 ? last : server.started_unix_ms() / 1000);
 }
 
-struct ShutdownOptions {
+struct ShutdownWords {
   bool save = false, no_save = false, now = false, force = false, abort = false;
 };
 
-bool ReadShutdown(ArgReader& args, ShutdownOptions* options) {
+bool ReadShutdown(ArgReader& args, ShutdownWords* words) {
   while (!args.done()) {
     if (args.TryWord("SAVE")) {
-      options->save = true;
+      words->save = true;
     } else if (args.TryWord("NOSAVE")) {
-      options->no_save = true;
+      words->no_save = true;
     } else if (args.TryWord("NOW")) {
-      options->now = true;
+      words->now = true;
     } else if (args.TryWord("FORCE")) {
-      options->force = true;
+      words->force = true;
     } else if (args.TryWord("ABORT")) {
-      options->abort = true;
+      words->abort = true;
     } else {
       return false;
     }
   }
-  bool has_other = options->save || options->no_save || options->now || options->force;
-  return !(options->abort && has_other) && !(options->save && options->no_save);
+  bool has_other = words->save || words->no_save || words->now || words->force;
+  return !(words->abort && has_other) && !(words->save && words->no_save);
 }
 
 Reply Shutdown(CommandContext& context, ArgReader& args) {
-  ShutdownOptions options;
-  if (!ReadShutdown(args, &options)) return SyntaxError();
-  // The stop follows at once, with nobody to wait for: there is none in progress to be aborted.
-  if (options.abort) return Reply::Error("ERR No shutdown in progress.");
+  ShutdownWords words;
+  if (!ReadShutdown(args, &words)) return SyntaxError();
+  ShutdownControl& shutdown = context.server.shutdown();
+  if (words.abort) {
+    return shutdown.Abort() ? Reply::Ok() : Reply::Error("ERR No shutdown in progress.");
+  }
   if (!context.server.loop) return Reply::Error("ERR Errors trying to SHUTDOWN. Check logs.");
-  context.session.Defer();  // no answer: the connection closes with the process
-  context.server.loop->RequestShutdown({.checkpoint = !options.no_save, .now = options.now});
+  // No answer when all goes well: the connection closes with the process.
+  DeferredReply later = context.session.Defer();
+  shutdown.Begin({.save = !words.no_save, .now = words.now, .force = words.force}, later);
   return Reply::None();
 }
 

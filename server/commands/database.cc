@@ -66,9 +66,10 @@ Reply SwapDb(CommandContext& ctx, ArgReader& args) {
   return Reply::Ok();
 }
 
-void ReadTimeout(ArgReader& args) {
+int64_t ReadTimeout(ArgReader& args) {
   int64_t timeout_ms = args.Int64("ERR timeout is not an integer or out of range");
   if (args.ok() && timeout_ms < 0) args.Fail("ERR timeout is negative");
+  return timeout_ms;
 }
 
 // No other node has a copy yet, so waiting for one would be in vain.
@@ -78,18 +79,25 @@ Reply Wait(CommandContext& ctx, ArgReader& args) {
   return args.ok() ? Reply::Integer(0) : args.error();
 }
 
-// The reply itself leaves only when the log is as durable as appendfsync asks.
+// Waits for the disk here, not for the nodes that there are not.
 Reply WaitAof(CommandContext& ctx, ArgReader& args) {
   int64_t local = args.Int64();
   if (args.ok() && (local < 0 || local > 1)) {
     args.Fail("ERR value is out of range, value must between 0 and 1");
   }
   args.Int64In(0, std::numeric_limits<int64_t>::max(), kNotPositive);
-  ReadTimeout(args);
+  int64_t timeout_ms = ReadTimeout(args);
+  if (args.ok() && timeout_ms > std::numeric_limits<int64_t>::max() - ctx.now_ms) {
+    args.Fail("ERR timeout is out of range");
+  }
   if (!args.ok()) return args.error();
-  Reply answer = Reply::Array();
-  answer.AddInteger(1).AddInteger(0);
-  return answer;
+  uint64_t position = ctx.session.output.last_position();
+  if (ctx.session.transaction.running) position = ctx.server.engine().NewestPosition();
+  bool synced = ctx.server.engine().SyncedPosition() >= position;
+  if (synced || local == 0 || ctx.session.transaction.running) return SyncWaits::Answer(synced);
+  int64_t until_ms = timeout_ms > 0 ? ctx.now_ms + timeout_ms : 0;
+  ctx.server.sync_waits().Add(ctx.session.Defer(), position, until_ms);
+  return Reply::None();
 }
 
 using enum KeyAccess;

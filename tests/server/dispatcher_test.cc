@@ -215,5 +215,21 @@ TEST_CASE("dispatcher: slow commands are logged without secrets") {
   for (const std::string& arg : entries[1].args) CHECK(arg != "secret");
 }
 
+TEST_CASE("dispatcher: WAITAOF answers once the client's writes are on disk") {
+  ServerFixture fixture;  // appendfsync no: nobody else asks for a sync
+  TestClient client(fixture), other(fixture);
+  CHECK(client("SET k v") == "+OK\r\n");
+  CHECK(client("WAITAOF 0 0 0") == "*2\r\n:0\r\n:0\r\n");
+  CHECK(client("WAITAOF 1 0 0") == "");
+  CHECK(client.session->state == SessionState::kDeferred);
+  CHECK(other("GET k") == "$1\r\nv\r\n");
+  for (int i = 0; i < 10'000 && client.session->state == SessionState::kDeferred; i++) {
+    fixture.Turn();
+  }
+  CHECK(client.Received() == "*2\r\n:1\r\n:0\r\n");
+  CHECK(client("WAITAOF 1 0 0") == "*2\r\n:1\r\n:0\r\n");
+  CHECK(client("WAITAOF 0 0 0") == "*2\r\n:1\r\n:0\r\n");
+}
+
 }  // namespace
 }  // namespace redynamo

@@ -256,6 +256,23 @@ TEST_CASE("log: the sync mode decides when the thread syncs and can be changed")
   CHECK(Eventually([&] { return t.log->synced() == second; }));
 }
 
+TEST_CASE("log: a sync can be asked for in any mode, of what is written and of what will be") {
+  for (SyncMode mode : {SyncMode::kNo, SyncMode::kEverySecond, SyncMode::kAlways}) {
+    LogFixture t;
+    t.options.background_threads = true;
+    t.options.sync_mode = mode;
+    t.MustOpen();
+    LogPosition first = t.Append("x");
+    REQUIRE(t.log->WriteBatch().ok());
+    t.log->RequestSync();
+    CHECK(Eventually([&] { return t.log->synced() == first; }));
+    t.log->RequestSync();
+    LogPosition second = t.Append("y");
+    REQUIRE(t.log->WriteBatch().ok());
+    CHECK(Eventually([&] { return t.log->synced() == second; }));
+  }
+}
+
 TEST_CASE("log: everysec syncs by itself") {
   LogFixture t;
   t.options.background_threads = true;
