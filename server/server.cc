@@ -124,6 +124,12 @@ void Server::AttachEngine(std::unique_ptr<Engine> engine) {
 
 std::unique_ptr<Engine> Server::DetachEngine() { return std::move(engine_); }
 
+Status Server::CloseEngine(bool checkpoint) {
+  Status status = engine_->Close(checkpoint);
+  closed_engine_ = std::move(engine_);
+  return status;
+}
+
 Status Server::RestartEngine() {
   // Loads under way hold commands that want to run on this engine: they go first.
   auto loads_keys = [](const auto& entry) {

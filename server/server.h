@@ -94,6 +94,9 @@ class Server {
                               std::function<void(const Status&)> on_fatal);
   void AttachEngine(std::unique_ptr<Engine> engine);
   std::unique_ptr<Engine> DetachEngine();
+  // The process is about to end: from here on the server has no engine, whatever the loop's last
+  // turn still calls. REQUIRES: an engine.
+  Status CloseEngine(bool checkpoint);
   // DEBUG RELOAD: closes the engine with a checkpoint and opens it again, blocking. REQUIRES: an
   // engine, and no command of its running. An error leaves the server without one: the caller's
   // process had better end.
@@ -185,7 +188,7 @@ class Server {
   ShutdownControl shutdown_{*this};
   SyncWaits sync_waits_{*this};
   Dispatcher dispatcher_;
-  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<Engine> engine_, closed_engine_;
   EngineHooks engine_hooks_;  // as MakeEngineHooks made them
   LoadingProgress loading_;
   std::string run_id_;

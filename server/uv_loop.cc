@@ -283,6 +283,7 @@ void UvLoop::Forget(UvConnection* connection) {
 }
 
 bool UvLoop::InputStopped() const {
+  if (stopped_) return true;  // the engine is closed; the process ends with this turn
   return server_.has_engine() &&
          server_.engine().BufferedBytes() >= kLogBufferLimitBytes;
 }
@@ -326,7 +327,7 @@ void UvLoop::CloseEngine() {
   if (!server_.has_engine()) return;
   LogNotice("User requested shutdown...");
   bool checkpoint = shutdown_ && shutdown_->checkpoint;
-  Status status = server_.engine().Close(checkpoint);
+  Status status = server_.CloseEngine(checkpoint);
   if (!status.ok()) {
     LogWarning("Stopped with an error: " + status.message());
     exit_code_ = kExitIoError;

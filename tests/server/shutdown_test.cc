@@ -78,5 +78,19 @@ TEST_CASE("shutdown: before the engine is open there is nothing to save") {
   CHECK(loop.stopped);
 }
 
+TEST_CASE("shutdown: the last turn after the engine was closed harms nothing") {
+  ServerFixture fixture;
+  REQUIRE(fixture.settings.LoadText("maxmemory 1mb\nmaxmemory-policy page-out\n", "test").ok());
+  fixture.Restart();
+  TestClient client(fixture);
+  for (int i = 0; i < 3000; i++) {
+    client.Send("SET key:" + std::to_string(i) + " " + std::string(900, 'v'));
+  }
+  fixture.EndTurn();
+  REQUIRE(fixture.server->CloseEngine(true).ok());
+  fixture.Turn();  // polls, ticks, writes
+  CHECK_FALSE(fixture.server->has_engine());
+}
+
 }  // namespace
 }  // namespace redynamo
