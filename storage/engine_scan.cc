@@ -3,7 +3,6 @@
 // bits), so it needs no state here and no key is missed however the tables change.
 #include <algorithm>
 
-#include "base/glob.h"
 #include "base/log_line.h"
 #include "storage/engine_impl.h"
 #include "storage/object_format.h"
@@ -137,7 +136,7 @@ Status EngineImpl::ReadHeads(KeyListing* listing, std::string* next, bool* more)
       *more = true;
       return Status::Ok();
     }
-    if (listing->kind == KeyWalk::Kind::kAll && !GlobMatch(listing->pattern, head->key)) continue;
+    if (listing->kind == KeyWalk::Kind::kAll && !WalkMatches(listing->pattern, head->key)) continue;
     ColdKey key{head->position, std::string(head->key), ObjectType::kNone, kNoDeadline};
     Status status = ReadHeadSummary(it->value(), &key.type, &key.deadline_ms);
     if (!status.ok()) return status;
@@ -160,7 +159,7 @@ void EngineImpl::NoteForListings(uint16_t ns, uint16_t slot, uint64_t hash, cons
   for (const auto& entry : listings_) {
     auto listing = entry.lock();
     if (!listing || listing->ns != ns) continue;
-    if (listing->kind == KeyWalk::Kind::kAll && !GlobMatch(listing->pattern, row->key())) continue;
+    if (listing->kind == KeyWalk::Kind::kAll && !WalkMatches(listing->pattern, row->key())) continue;
     listing->notes[std::string(row->key())] = cold;
   }
 }

@@ -20,6 +20,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/glob.h"
 #include "storage/keyspace.h"
 
 namespace redynamo {
@@ -33,6 +34,11 @@ struct KeyWalk {
   uint64_t count = 0;        // kScan: about so many keys
   std::string_view pattern;  // kAll
 };
+
+// As KEYS and SCAN match: a lone star is no pattern, and so gives the empty key as well.
+inline bool WalkMatches(std::string_view pattern, std::string_view key) {
+  return pattern == "*" || GlobMatch(pattern, key);
+}
 
 struct ColdKey {
   uint64_t position = 0;

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "base/glob.h"
 #include "base/number.h"
 #include "storage/engine_impl.h"
 #include "storage/long_string.h"
@@ -269,7 +268,7 @@ void Keyspace::ForEachKey(std::string_view pattern,
                           const std::function<void(const WalkedKey&)>& fn) {
   KeyWalk walk{KeyWalk::Kind::kAll, database_, 0, UINT64_MAX, pattern};
   engine_->WalkKeys(walk, [&](const WalkedKey& walked) {
-    if (GlobMatch(pattern, walked.key)) fn(walked);
+    if (WalkMatches(pattern, walked.key)) fn(walked);
   });
 }
 
