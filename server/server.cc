@@ -79,6 +79,7 @@ EngineOptions Server::MakeEngineOptions() const {
   options.maxmemory_bytes = now.maxmemory_bytes;
   options.policy = EvictionPolicy(int(now.maxmemory_policy));
   options.maxmemory_samples = now.maxmemory_samples;
+  options.block_cache_bytes = now.block_cache_bytes;
   options.checkpoint_log_bytes = now.checkpoint_log_bytes;
   options.checkpoint_interval_ms = now.checkpoint_interval_seconds * 1000;
   options.log_segment_bytes = now.log_segment_bytes;

@@ -32,7 +32,8 @@ void Background::Stop() {
 }
 
 void Background::Run(int nice) {
-  setpriority(PRIO_PROCESS, id_t(gettid()), nice);
+  // Beside what the process was started with, so that `nice redynamo-server` means all of it.
+  setpriority(PRIO_PROCESS, id_t(gettid()), getpriority(PRIO_PROCESS, 0) + nice);
   pthread_setname_np(pthread_self(), "background");
   for (;;) {
     std::unique_lock lock(mutex_);

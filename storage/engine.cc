@@ -14,7 +14,6 @@
 namespace redynamo {
 namespace {
 
-constexpr int kBackgroundThreads = 2;
 constexpr int kLoadNice = 0;         // clients wait for cold reads
 constexpr int kScrubNice = 19;
 constexpr int kCheckpointNice = 10;  // about a tenth of a busy core
@@ -54,10 +53,7 @@ Status EngineImpl::Open() {
 
   RocksRowStoreOptions store_options;
   store_options.background_threads = 1;
-  if (options_.maxmemory_bytes > 0) {
-    store_options.block_cache_bytes =
-        std::clamp<uint64_t>(options_.maxmemory_bytes / 20, 1 << 20, 256 << 20);
-  }
+  store_options.block_cache_bytes = options_.block_cache_bytes;
   store_options.on_background_error = [](const Status& s) {
     LogWarning("background work on the row store failed: " + s.message());
   };

@@ -43,6 +43,7 @@ struct EngineOptions {
   uint64_t maxmemory_bytes = 0;  // 0: unlimited
   EvictionPolicy policy = EvictionPolicy::kPageOut;
   int maxmemory_samples = 5;
+  uint64_t block_cache_bytes = 0;  // 0: blocks come from the page cache
   uint64_t checkpoint_log_bytes = 1ull << 30;
   int64_t checkpoint_interval_ms = 60'000;
   uint64_t log_segment_bytes = 64ull << 20;

@@ -18,6 +18,8 @@ constexpr int64_t kBarrenPauseUs = 50'000;
 constexpr uint32_t kEvictWindow = 4 * kSlotCount;
 constexpr uint32_t kBarrenDivisor = 64;  // fewer than one slot in so many gave a row
 constexpr int kSweepRows = 32;
+constexpr uint32_t kPrefetchSlots = 4;
+constexpr int kSamplesMax = 64;
 constexpr uint64_t kDirtyMemoryPercent = 25;
 constexpr uint64_t kWritersWaitPercent = 103;
 constexpr uint64_t kMeanRowBytes = 200;
@@ -119,8 +121,11 @@ bool EngineImpl::EvictFrom(SlotTable& table, uint16_t ns, uint16_t slot) {
   bool page_out = policy == EvictionPolicy::kPageOut;
   Row* best = nullptr;
   int64_t best_score = INT64_MIN;
-  for (int i = 0; i < std::max(1, options_.maxmemory_samples); i++) {
-    Row* row = table.rows.Sample(random_);
+  Row* rows[kSamplesMax];
+  size_t samples = size_t(std::clamp(options_.maxmemory_samples, 1, kSamplesMax));
+  samples = table.rows.SampleNeighbours(random_, samples, rows);
+  for (size_t i = 0; i < samples; i++) {
+    Row* row = rows[i];
     if (!row->live()) continue;
     if (page_out && (row->Has(Row::kDirty) || !row->Has(Row::kOnDisk) ||
                      (checkpoint_ && row->capture == capture_number_))) {
@@ -210,8 +215,10 @@ bool EngineImpl::EvictToLimit(int64_t deadline_us) {
       evict_tries_ += kSlotCount - 1;
       continue;
     }
+    // The next slots' tables are on their way while this one is looked at.
+    __builtin_prefetch(Slot(ns, uint16_t((slot + kPrefetchSlots) % kSlotCount)));
     SlotTable* table = Slot(ns, slot);
-    if (table && table->rows.size() > 0 && EvictFrom(*table, ns, slot)) evict_wins_++;
+    if (table && EvictFrom(*table, ns, slot)) evict_wins_++;
   }
   return false;
 }

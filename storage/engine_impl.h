@@ -17,6 +17,9 @@
 // counts both, so `live - resident` says whether a miss is final.
 #pragma once
 
+#include <absl/container/flat_hash_map.h>
+#include <absl/container/flat_hash_set.h>
+
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -50,6 +53,7 @@ inline constexpr int kSlotsPerPartition = kSlotCount / kPartitionCount;
 inline int PartitionOfSlot(uint16_t slot) { return slot / kSlotsPerPartition; }
 // Collections of more elements are freed in the background.
 inline constexpr uint64_t kFreeInlineElementsMax = 64;
+inline constexpr int kBackgroundThreads = 2;
 
 struct SlotTable {
   explicit SlotTable(uint64_t seed) : rows(seed, kPositionHashBits) {}
@@ -315,6 +319,7 @@ class EngineImpl {
   Status LoadNow(uint16_t ns, std::string_view key, Row** row);
   PendingLoad& QueueLoad(LoadKey key);
   void FlushLoads();
+  void PostLoads(std::shared_ptr<std::vector<LoadKey>> batch);
   void FinishLoads(const std::vector<std::pair<LoadKey, Row*>>& loaded, Status status);
   void InstallLoaded(uint16_t ns, std::string_view key, Row* row);
   bool StepWarmUp();
@@ -420,10 +425,11 @@ class EngineImpl {
   bool checkpoint_waits_sync_ = false;  // files are complete; the log is synced whatever the mode
   bool checkpoint_wanted_ = false;
 
-  std::map<LoadKey, PendingLoad> pending_loads_;
-  std::vector<LoadKey> load_queue_;  // of this turn; goes to the background as one batch
+  absl::flat_hash_map<LoadKey, PendingLoad> pending_loads_;
+  std::vector<LoadKey> load_queue_;  // not yet in a batch
+  int load_batches_under_way_ = 0;
   // Asked for and not on disk. A key leaves it when it is made, before it can get there.
-  std::set<LoadKey> known_absent_;
+  absl::flat_hash_set<LoadKey> known_absent_;
   std::vector<std::weak_ptr<KeyListing>> listings_;  // wanted by someone, or just let go
   const KeyListings* walk_listings_ = nullptr;       // of the command in hand
   uint32_t warm_up_slot_ = 0;

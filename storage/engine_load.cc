@@ -13,7 +13,8 @@ namespace redynamo {
 namespace {
 
 constexpr size_t kKnownAbsentMax = 65'536;
-constexpr int kWarmUpSlots = 64;            // read by one background task
+constexpr size_t kLoadBatchLeast = 32;  // fewer keys are not worth a second thread
+constexpr int kWarmUpSlots = 64;        // read by one background task
 constexpr uint64_t kWarmUpMemoryPercent = 90;
 
 }  // namespace
@@ -92,7 +93,7 @@ bool EngineImpl::Resident(std::span<const KeyRef> keys) {
     if (!table || table->cold() == 0) continue;
     uint64_t hash = RowTable::HashOf(ref.key, seed_, kPositionHashBits);
     if (table->rows.Find(hash, ref.key)) continue;
-    if (known_absent_.contains({ns, std::string(ref.key)})) continue;
+    if (!known_absent_.empty() && known_absent_.contains({ns, std::string(ref.key)})) continue;
     return false;
   }
   return true;
@@ -119,9 +120,23 @@ void EngineImpl::Load(std::span<const KeyRef> keys, std::function<void(Status)> 
   if (call->missing == 0) PostToDataThread([call] { call->done(Status::Ok()); });
 }
 
+// As many batches are under way as threads read them; what is asked for meanwhile is the next one.
+// So batches grow with the load, and with them the work that their keys share.
 void EngineImpl::FlushLoads() {
-  auto batch = std::make_shared<std::vector<LoadKey>>(std::move(load_queue_));
-  load_queue_.clear();
+  while (!load_queue_.empty() && load_batches_under_way_ < kBackgroundThreads) {
+    size_t idle_threads = size_t(kBackgroundThreads - load_batches_under_way_);
+    size_t share = (load_queue_.size() + idle_threads - 1) / idle_threads;
+    size_t count = std::min(load_queue_.size(), std::max(share, kLoadBatchLeast));
+    auto begin = load_queue_.begin(), end = begin + ptrdiff_t(count);
+    auto batch = std::make_shared<std::vector<LoadKey>>(std::make_move_iterator(begin),
+                                                        std::make_move_iterator(end));
+    load_queue_.erase(begin, end);
+    load_batches_under_way_++;
+    PostLoads(std::move(batch));
+  }
+}
+
+void EngineImpl::PostLoads(std::shared_ptr<std::vector<LoadKey>> batch) {
   stats_.cold_load_batches++;
   background_->Post([this, batch] {
     struct Wanted {
@@ -161,6 +176,8 @@ void EngineImpl::FlushLoads() {
 }
 
 void EngineImpl::FinishLoads(const std::vector<std::pair<LoadKey, Row*>>& loaded, Status status) {
+  load_batches_under_way_--;
+  FlushLoads();  // the thread that has read these reads on while they are installed
   if (!status.ok()) LogWarning("reading cold keys failed: " + status.message());
   std::vector<std::shared_ptr<LoadCall>> ready;
   for (const auto& [key, row] : loaded) {

@@ -287,28 +287,49 @@ uint64_t RowTable::CollectMarked(uint64_t from, size_t count, std::vector<Row*>*
   return 0;
 }
 
-Row* RowTable::Sample(Random& random) const {
-  if (children_) {
-    uint64_t pick = random.Below(size_ - absent_);
-    for (const auto& child : *children_) {
-      if (!child) continue;
-      uint64_t live = child->size_ - child->absent_;
-      if (pick < live) return child->Sample(random);
-      pick -= live;
-    }
-    CHECK_THAT(false);
+// Each with the chance of its share of the live rows.
+const RowTable& RowTable::RandomLeaf(Random& random) const {
+  if (!children_) return *this;
+  uint64_t pick = random.Below(size_ - absent_);
+  for (const auto& child : *children_) {
+    if (!child) continue;
+    uint64_t live = child->size_ - child->absent_;
+    if (pick < live) return child->RandomLeaf(random);
+    pick -= live;
   }
+  CHECK_THAT(false);
+}
+
+Row* RowTable::Sample(Random& random) const {
+  const RowTable& leaf = RandomLeaf(random);
   // Draws are uniform. Where nearly all places are empty or absent, a walk from the last draw ends
   // the search.
   constexpr int kDrawsMax = 100;
+  size_t places = leaf.places();
   size_t at = 0;
+  auto live = [&] { return leaf.words_[at] && !(leaf.words_[at] & kAbsentMark); };
   for (int i = 0; i < kDrawsMax; i++) {
-    at = random.Below(places());
-    if (words_[at] && !(words_[at] & kAbsentMark)) return RowOf(words_[at]);
+    at = random.Below(places);
+    if (live()) return RowOf(leaf.words_[at]);
   }
-  for (;; at = at + 1 < places() ? at + 1 : 0) {
-    if (words_[at] && !(words_[at] & kAbsentMark)) return RowOf(words_[at]);
+  while (!live()) at = at + 1 < places ? at + 1 : 0;
+  return RowOf(leaf.words_[at]);
+}
+
+size_t RowTable::SampleNeighbours(Random& random, size_t count, Row** out) const {
+  if (size_ == absent_) return 0;
+  const RowTable& leaf = RandomLeaf(random);
+  size_t places = leaf.places();
+  size_t at = random.Below(places);
+  size_t found = 0;
+  for (size_t walked = 0; walked < places && found < count; walked++) {
+    Word word = leaf.words_[at];
+    at = at + 1 < places ? at + 1 : 0;
+    if (!word || (word & kAbsentMark)) continue;
+    out[found] = RowOf(word);
+    __builtin_prefetch(out[found++]);
   }
+  return found;
 }
 
 }  // namespace redynamo

@@ -85,6 +85,10 @@ class RowTable {
   void SetAbsent(uint64_t hash, const Row* row, bool absent);
   // A random row that is not marked absent, about uniformly. REQUIRES: there is one.
   Row* Sample(Random& random) const;
+  // Rows that are not marked absent, side by side from a random place on, and asked for from the
+  // cache: one look into the table gives them all. Gives how many: `count`, or all of the leaf that
+  // it drew; none when there is none. A row behind a gap comes more often than others.
+  size_t SampleNeighbours(Random& random, size_t count, Row** out) const;
 
  private:
   using Word = uint64_t;
@@ -107,6 +111,7 @@ class RowTable {
   size_t FindPlace(uint64_t hash, const Row* row) const;
   uint64_t ChildStart(uint64_t from, size_t child) const;
   void SortRun(std::vector<Row*>* rows, size_t begin) const;
+  const RowTable& RandomLeaf(Random& random) const;
 
   uint64_t seed_;
   Word* words_ = nullptr;

@@ -197,3 +197,32 @@ TEST_CASE("row table: samples are never absent rows, and the last live one is fo
     CHECK(live.size() == 1);
   }
 }
+
+TEST_CASE("row table: neighbours are distinct live rows, every one in its turn, all when few") {
+  for (int rows : {1, 7, 300, 20000}) {
+    CAPTURE(rows);
+    Tables t(39);
+    Random random(15);
+    Row* found[64];
+    CHECK(t.table.SampleNeighbours(random, 5, found) == 0);
+    std::set<Row*> live;
+    for (int i = 0; i < rows; i++) t.Insert(Name(uint64_t(i)));
+    for (const auto& [at, row] : t.model) live.insert(row);
+    for (int i = 0; i < rows; i += 3) {
+      Row* row = t.table.Find(t.Hash(Name(uint64_t(i))), Name(uint64_t(i)));
+      t.table.SetAbsent(t.Hash(Name(uint64_t(i))), row, true);
+      live.erase(row);
+    }
+    std::set<Row*> seen;
+    for (int i = 0; i < 100 * rows; i++) {
+      size_t count = t.table.SampleNeighbours(random, 5, found);
+      REQUIRE(count == std::min<size_t>(5, live.size()));
+      std::set<Row*> drawn(found, found + count);
+      REQUIRE(drawn.size() == count);
+      for (Row* row : drawn) REQUIRE(live.contains(row));
+      seen.insert(drawn.begin(), drawn.end());
+      if (seen.size() == live.size() && i > 100) break;
+    }
+    CHECK(seen.size() == live.size());
+  }
+}
