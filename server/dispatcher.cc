@@ -14,7 +14,7 @@ namespace redynamo {
 namespace {
 
 // More would push the first ones out of the cache again.
-constexpr size_t kPrefetchKeysMax = 128;
+constexpr size_t kHintsMax = 128;
 
 uint32_t EffectiveFlags(const Session& session, const Command& command) {
   return command.is_exec ? command.row->flags | session.transaction.queued_flags
@@ -192,7 +192,7 @@ void Dispatcher::CollectQueuedKeys(const Session& session) {
 
 void Dispatcher::Prefetch(Session& session, std::span<const Request> requests) {
   if (requests.size() < 2 || session.transaction.open || !server_.has_engine()) return;
-  prefetch_keys_.clear();
+  hints_.clear();
   std::string_view last_name;
   const CommandRow* row = nullptr;
   for (const Request& request : requests) {
@@ -203,16 +203,30 @@ void Dispatcher::Prefetch(Session& session, std::span<const Request> requests) {
       row = command ? command->row : nullptr;
     }
     if (!row || row->first_key <= 0 || !CommandTable::ArityFits(*row, argv.size())) continue;
-    int last = row->last_key >= 0 ? row->last_key : int(argv.size()) + row->last_key;
-    last = std::min(last, int(argv.size()) - 1);
-    for (int i = row->first_key; i <= last && prefetch_keys_.size() < kPrefetchKeysMax;
-         i += row->key_step) {
-      prefetch_keys_.push_back(argv[i]);
-    }
+    AddHints(*row, argv);
+    if (hints_.size() >= kHintsMax) break;
   }
-  if (prefetch_keys_.size() < 2) return;
-  server_.engine().Prefetch(session.database, prefetch_keys_);
+  if (hints_.size() < 2) return;
+  server_.engine().Prefetch(session.database, hints_);
   prefetched_ = true;
+}
+
+// What the command will look up: its keys, or the elements that it names of its one key.
+void Dispatcher::AddHints(const CommandRow& row, std::span<const std::string_view> argv) {
+  int count = int(argv.size());
+  auto end_of = [count](int last) { return std::min(last >= 0 ? last : count + last, count - 1); };
+  size_t most = std::max(hints_.size() + 1, kHintsMax);
+  if (row.elements.first > 0) {
+    int end = end_of(row.elements.last);
+    for (int i = row.elements.first; i <= end && hints_.size() < most; i += row.elements.step) {
+      hints_.push_back({argv[size_t(row.first_key)], argv[size_t(i)]});
+    }
+    return;
+  }
+  int end = end_of(row.last_key);
+  for (int i = row.first_key; i <= end && hints_.size() < most; i += row.key_step) {
+    hints_.push_back({argv[size_t(i)]});
+  }
 }
 
 void Dispatcher::EndPrefetch() {

@@ -61,6 +61,7 @@ class Dispatcher {
                       std::span<const std::string_view> argv);
   bool MakeResident(Session& session, const Command& command,
                     std::span<const std::string_view> argv);
+  void AddHints(const CommandRow& row, std::span<const std::string_view> argv);
   void CollectKeys(int database, const CommandRow& row, std::span<const std::string_view> argv);
   void CollectWalk(int database, const CommandRow& row, std::span<const std::string_view> argv);
   void CollectQueuedKeys(const Session& session);
@@ -83,7 +84,7 @@ class Dispatcher {
   std::vector<KeyRef> keys_;              // of the command in hand; reused
   std::vector<KeyWalk> walks_;            // of the command in hand; reused
   std::vector<int> key_indexes_;          // reused
-  std::vector<std::string_view> prefetch_keys_;  // reused
+  std::vector<LookupHint> hints_;  // reused
   bool prefetched_ = false;
 };
 

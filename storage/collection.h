@@ -65,6 +65,7 @@ class Collection {
   PackedMap& packed() { return packed_; }
   const PackedMap& packed() const { return packed_; }
   RowTable* table() { return native_ ? &native_->table : nullptr; }
+  const RowTable* table() const { return native_ ? &native_->table : nullptr; }
   // Recovery and loading: a native collection's row as it stands on disk. REQUIRES: native().
   void InstallRow(Row* row);
   // After a checkpoint has removed it on disk: drops an absent row.

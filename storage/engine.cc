@@ -282,8 +282,8 @@ Engine::~Engine() = default;
 Status Engine::Close(bool checkpoint) { return impl_->Close(checkpoint); }
 Keyspace Engine::Database(int database) { return {impl_.get(), database}; }
 bool Engine::Resident(std::span<const KeyRef> keys) { return impl_->Resident(keys); }
-void Engine::Prefetch(int database, std::span<const std::string_view> keys) {
-  impl_->Prefetch(database, keys);
+void Engine::Prefetch(int database, std::span<const LookupHint> hints) {
+  impl_->Prefetch(database, hints);
 }
 void Engine::EndPrefetch() {
   impl_->probes_.clear();

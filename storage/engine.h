@@ -98,6 +98,13 @@ struct KeyRef {
   std::string_view key;
 };
 
+// What a command of a pipeline will look up: a key, and an element of its collection if it names
+// one (else the element's data() is null).
+struct LookupHint {
+  std::string_view key;
+  std::string_view element = {};
+};
+
 class Engine {
  public:
   // Locks the directory, recovers, and starts the background threads. Errors name file and offset,
@@ -114,10 +121,10 @@ class Engine {
   Keyspace Database(int database);
   // False when some key is on disk only: then Load it first.
   bool Resident(std::span<const KeyRef> keys);
-  // Asks the processor's cache for these keys, which the next commands will look up in this order.
-  // Their bytes must stay until EndPrefetch, which must come before they change. Worth it from two
-  // keys on: the misses of a pipeline then overlap.
-  void Prefetch(int database, std::span<const std::string_view> keys);
+  // Asks the processor's cache for these keys (and elements), which the next commands will look up
+  // in this order. Their bytes must stay until EndPrefetch, which must come before they change.
+  // Worth it from two on: the misses of a pipeline then overlap.
+  void Prefetch(int database, std::span<const LookupHint> hints);
   void EndPrefetch();
   // Makes keys resident (the views' bytes are copied) and pins them until `done`, called on the
   // data thread from Poll, has returned.

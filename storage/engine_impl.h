@@ -124,7 +124,8 @@ class EngineImpl {
   Namespace& Ns(uint16_t ns) { return *namespaces_[ns]; }
   SlotTable* Slot(uint16_t ns, uint16_t slot) { return namespaces_[ns]->slots[slot].get(); }
   SlotTable& MakeSlot(uint16_t ns, uint16_t slot);
-  void Prefetch(int database, std::span<const std::string_view> keys);
+  void Prefetch(int database, std::span<const LookupHint> hints);
+  void PrefetchElements(Namespace& space);
   // The key's slot and hash, from the prefetched ones if it is among them.
   void Locate(std::string_view key, uint16_t* slot, uint64_t* hash);
   // Fills the view's place and its live row, if any. `access`: renews the last access.
@@ -394,7 +395,15 @@ class EngineImpl {
     uint64_t hash;
     uint16_t slot;
   };
+  struct ElementProbe {
+    std::string_view element;
+    uint32_t key_probe;                      // index in probes_
+    const Collection* collection = nullptr;
+    const RowTable* table = nullptr;         // where to look, deeper with each pass
+    uint64_t hash = 0;
+  };
   std::vector<Probe> probes_;  // of the keys that the running pipeline will look up, in order
+  std::vector<ElementProbe> element_probes_;  // of Prefetch's
   size_t next_probe_ = 0;
 
   int64_t now_ms_ = 0;

@@ -76,15 +76,22 @@ bool EngineImpl::RemoveExpired(uint16_t ns, uint16_t slot, uint64_t hash, Row* r
   return true;
 }
 
-// Each pass touches memory that the pass before has asked for: slot pointer, table, words, row.
-void EngineImpl::Prefetch(int database, std::span<const std::string_view> keys) {
+// Each pass touches memory that the pass before has asked for: slot pointer, table, words, row, and
+// the row's collection.
+void EngineImpl::Prefetch(int database, std::span<const LookupHint> hints) {
   Namespace& space = Ns(NamespaceOf(database));
   probes_.clear();
+  element_probes_.clear();
   next_probe_ = 0;
-  for (std::string_view key : keys) {
-    Probe probe{key, RowTable::HashOf(key, seed_, kPositionHashBits), KeySlot(key)};
-    __builtin_prefetch(&space.slots[probe.slot]);
-    probes_.push_back(probe);
+  for (const LookupHint& hint : hints) {
+    if (probes_.empty() || probes_.back().key.data() != hint.key.data()) {
+      uint64_t hash = RowTable::HashOf(hint.key, seed_, kPositionHashBits);
+      Probe probe{hint.key, hash, KeySlot(hint.key)};
+      __builtin_prefetch(&space.slots[probe.slot]);
+      probes_.push_back(probe);
+    }
+    if (!hint.element.data()) continue;
+    element_probes_.push_back({hint.element, uint32_t(probes_.size() - 1)});
   }
   for (const Probe& p : probes_) __builtin_prefetch(space.slots[p.slot].get());
   for (const Probe& p : probes_) {
@@ -93,11 +100,54 @@ void EngineImpl::Prefetch(int database, std::span<const std::string_view> keys) 
   for (const Probe& p : probes_) {
     if (SlotTable* table = space.slots[p.slot].get()) table->rows.PrefetchRow(p.hash);
   }
+  if (!element_probes_.empty()) PrefetchElements(space);
   if (space.live == space.resident) return;
   // Cold ones are read as one batch, before the first command that needs one is parked.
   for (const Probe& p : probes_) {
     KeyRef ref{database, p.key};
     if (!Resident({&ref, 1})) QueueLoad({space.id, std::string(p.key)});
+  }
+}
+
+// The same for elements: the key's collection, its blob or the levels of its table, words, row.
+void EngineImpl::PrefetchElements(Namespace& space) {
+  const ElementProbe* last = nullptr;
+  for (ElementProbe& e : element_probes_) {
+    if (last && last->key_probe == e.key_probe) {
+      e.collection = last->collection;
+    } else {
+      const Probe& p = probes_[e.key_probe];
+      const SlotTable* slot = space.slots[p.slot].get();
+      const Row* row = slot ? slot->rows.Find(p.hash, p.key) : nullptr;
+      bool collection = row && row->row_form() == RowForm::kCollection;
+      e.collection = collection ? row->collection() : nullptr;
+      if (e.collection) __builtin_prefetch(e.collection);
+    }
+    last = &e;
+  }
+  for (ElementProbe& e : element_probes_) {
+    if (!e.collection) continue;
+    e.table = e.collection->table();
+    if (!e.table) {
+      e.collection->packed().Prefetch();
+      continue;
+    }
+    e.hash = e.table->HashOf(e.element);
+    e.table = e.table->PrefetchLevel(e.hash);
+  }
+  for (bool deeper = true; deeper;) {
+    deeper = false;
+    for (ElementProbe& e : element_probes_) {
+      const RowTable* next = e.table ? e.table->PrefetchLevel(e.hash) : nullptr;
+      deeper |= next != e.table;
+      e.table = next;
+    }
+  }
+  for (const ElementProbe& e : element_probes_) {
+    if (e.table) e.table->PrefetchWords(e.hash);
+  }
+  for (const ElementProbe& e : element_probes_) {
+    if (e.table) e.table->PrefetchRow(e.hash);
   }
 }
 

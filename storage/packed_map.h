@@ -41,6 +41,11 @@ class PackedMap {
   Element First() const { return At(0); }
   Element Next(const Element& e) const { return At(e.end); }
   bool Valid(const Element& e) const { return e.end != e.offset; }
+  // Asks the processor's cache for the blob's first lines.
+  void Prefetch() const {
+    __builtin_prefetch(data_);
+    __builtin_prefetch(data_ + 64);
+  }
   // An element that is not Valid when absent.
   Element Find(std::string_view key) const;
 

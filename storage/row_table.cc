@@ -10,6 +10,12 @@
 #include "base/check.h"
 
 namespace redynamo {
+namespace {
+
+// A table that moves reads each row for its hash: that many rows are asked for ahead.
+constexpr size_t kRowsAhead = 8;
+
+}  // namespace
 
 RowTable::~RowTable() { std::free(words_); }
 
@@ -47,6 +53,13 @@ Row* RowTable::Find(uint64_t hash, std::string_view key) const {
     if (uint16_t(*w >> 48) == tag && RowOf(*w)->key() == key) return RowOf(*w);
   }
   return nullptr;
+}
+
+const RowTable* RowTable::PrefetchLevel(uint64_t hash) const {
+  if (!children_) return this;
+  const RowTable* child = Child(hash);
+  if (child) __builtin_prefetch(child);
+  return child;
 }
 
 void RowTable::PrefetchWords(uint64_t hash) const {
@@ -107,6 +120,7 @@ void RowTable::Grow() {
     CHECK_THAT(words_ != nullptr);
     bool all = true;
     for (size_t i = 0; i < old_places && all; i++) {
+      if (i + kRowsAhead < old_places) __builtin_prefetch(RowOf(old[i + kRowsAhead]));
       if (old[i]) all = Place(HashOf(RowOf(old[i])->key()), old[i]);
     }
     if (all) break;
@@ -118,6 +132,7 @@ void RowTable::Grow() {
 void RowTable::Split() {
   children_ = std::make_unique<std::vector<std::unique_ptr<RowTable>>>(64);
   for (size_t i = 0; i < places(); i++) {
+    if (i + kRowsAhead < places()) __builtin_prefetch(RowOf(words_[i + kRowsAhead]));
     if (!words_[i]) continue;
     Row* row = RowOf(words_[i]);
     uint64_t hash = HashOf(row->key());

@@ -44,7 +44,10 @@ class RowTable {
   uint64_t HashOf(std::string_view key) const { return HashOf(key, seed_, hash_bits_); }
 
   Row* Find(uint64_t hash, std::string_view key) const;
-  // Ask the cache for what Find(hash) will read: first the words, later the row they point to.
+  // Ask the cache for what Find(hash) will read, in passes over many hashes: the child that holds
+  // it, as often as tables are nested (gives this table once it is a leaf; null: nothing is there),
+  // then the leaf's words, then the row they point to.
+  const RowTable* PrefetchLevel(uint64_t hash) const;
   void PrefetchWords(uint64_t hash) const;
   void PrefetchRow(uint64_t hash) const;
   void Insert(uint64_t hash, Row* row);                 // REQUIRES: its key is absent

@@ -59,19 +59,19 @@ void BM_SetPrefetched(benchmark::State& state) {
   Bench bench;
   std::string value(100, 'x');
   std::vector<std::string> keys(16);
-  std::vector<std::string_view> views(16);
+  std::vector<LookupHint> hints(16);
   size_t at = 16;
   for (auto _ : state) {
     if (at == 16) {
       bench.engine->EndPrefetch();
       (void)bench.engine->WriteTurn();
-      for (int i = 0; i < 16; i++) views[i] = keys[i] = bench.Key();
-      bench.engine->Prefetch(0, views);
+      for (int i = 0; i < 16; i++) hints[i].key = keys[i] = bench.Key();
+      bench.engine->Prefetch(0, hints);
       at = 0;
     }
     (void)bench.engine->ReserveWrite(200);
     bench.engine->BeginCommand(1'700'000'000'000);
-    bench.engine->Database(0).String(views[at++]).Set(value);
+    bench.engine->Database(0).String(hints[at++].key).Set(value);
     bench.engine->EndCommand();
   }
 }
