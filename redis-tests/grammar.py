@@ -143,8 +143,16 @@ RARE_COMMANDS = """
 4 SET str longval
 4 HSET hash field longval
 4 SADD set longval
-2 SETRANGE str faroffset val
-2 SETBIT str farbit bit
+4 SETRANGE str faroffset val
+SETRANGE str faroffset longval
+4 APPEND str longval
+4 SETBIT str farbit bit
+2 GETRANGE str farindex farindex
+BITFIELD str (SET|INCRBY) bittype farbit int
+BITFIELD str OVERFLOW (SAT|FAIL) INCRBY bittype farbit int
+BITCOUNT str farindex farindex
+BITPOS str bit farindex
+GETBIT str farbit
 SWAPDB db db
 FLUSHDB [SYNC|ASYNC]
 HELLO [2|3]
@@ -250,6 +258,10 @@ def make_offset(r):
 
 def make_faroffset(r):
     return b"%d" % r.choice((100, 1000, 4095, 4096, 4097, 20000))
+
+
+def make_farindex(r):
+    return b"%d" % (r.choice((-1, 1)) * r.choice((0, 100, 4095, 4096, 4097, 8192, 20000)))
 
 
 def make_bitoffset(r):
