@@ -98,9 +98,11 @@ class Writer(threading.Thread):
             return ("SADD", self.key("t"), *{self.member() for _ in range(3)})
         if dice < .85:
             return ("SREM", self.key("t"), self.member())
-        if dice < .88:
-            return ("APPEND", self.key("s"), b"tail")
-        if dice < .92:
+        if dice < .875:
+            return ("APPEND", self.key("s"), self.rng.choice([b"tail", b"long tail" * 300]))
+        if dice < .90:  # long strings change by fragments
+            return ("SETRANGE", self.key("s"), self.rng.randrange(20_000), b"part")
+        if dice < .935:
             return ("PEXPIREAT", self.key(self.rng.choice("scht")),
                     FAR_FUTURE_MS + self.rng.randrange(1000))
         return ("DEL", self.key(self.rng.choice("scht")))

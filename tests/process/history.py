@@ -38,6 +38,12 @@ def apply_operation(state, operation):
             return int(entry[1])
         entry[1] += rest[0]
         return len(entry[1])
+    if name == "SETRANGE":
+        entry = state.setdefault(key, ["s", b"", None])
+        offset, part = rest
+        padded = entry[1].ljust(offset, b"\0")
+        entry[1] = padded[:offset] + part + padded[offset + len(part):]
+        return len(entry[1])
     if name in ("HSET", "SADD"):
         value = state.setdefault(key, ["h", {}, None] if name == "HSET" else ["t", set(), None])[1]
         before = len(value)
