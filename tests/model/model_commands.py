@@ -10,6 +10,7 @@ from model_replica import NO_BASE, Event, Violation, base_row, covers, field_row
 
 KEYS = [("n1", "k1"), ("n1", "k2"), ("n2", "k1")]
 FIELDS = ["a", "b"]
+FRAGMENTS = [0, 1]
 KINDS = ["str", "hash"]
 IMPLICIT = "implicit zero"
 
@@ -70,8 +71,24 @@ def number_of(replica, key):
     return total
 
 
+def fragment_row(replica, key, index):
+    base = winner(replica.live_of(base_row(*key)))
+    on_base = replica.rules["fragment_on_base"]
+    return (*key, "str", f"f:{index}", base if on_base else NO_BASE, 0)
+
+
+def fragments_of(replica, key):
+    shown = {}
+    for index in FRAGMENTS:
+        dots = replica.live_of(fragment_row(replica, key, index))
+        if dots:
+            shown[index] = dots[winner(dots)][1]
+    return shown
+
+
 def view(replica, key, now):
-    """None, or (kind, number or fields, deadline), as a client of this replica sees the key."""
+    """None, or (kind, number or fields, deadline, fragments): what a client of this replica
+    sees of the key."""
     kind = shown_kind(replica, key)
     if kind is None:
         return None
@@ -79,13 +96,13 @@ def view(replica, key, now):
     if replica.rules["hide_by_time"] and deadline is not None and deadline <= now + replica.skew:
         return None
     if kind == "str":
-        return kind, number_of(replica, key), deadline
+        return kind, number_of(replica, key), deadline, fragments_of(replica, key)
     fields = {}
     for field in FIELDS:
         dots = replica.live_of(field_row(*key, field))
         if dots:
             fields[field] = dots[winner(dots)][1]
-    return kind, fields, deadline
+    return kind, fields, deadline, {}
 
 
 def views(replica, now):
@@ -105,18 +122,20 @@ def expected_views(before, command):
         return after
     old = before[target]
     if name == "SET":
-        new = ("str", arguments[0], None)
+        new = ("str", arguments[0], None, {})
     elif name == "INCR":
-        new = ("str", (old[1] if old else 0) + arguments[0], old[2] if old else None)
+        new = ("str", (old[1] if old else 0) + arguments[0], *(old[2:] if old else (None, {})))
+    elif name == "SETRANGE":
+        new = (*old[:3], {**old[3], arguments[0]: arguments[1]})
     elif name == "HSET":
         fields = dict(old[1]) if old else {}
         fields[arguments[0]] = arguments[1]
-        new = ("hash", fields, old[2] if old else None)
+        new = ("hash", fields, old[2] if old else None, {})
     elif name == "HDEL":
         fields = {field: value for field, value in old[1].items() if field != arguments[0]}
-        new = ("hash", fields, old[2]) if fields else None
+        new = ("hash", fields, old[2], {}) if fields else None
     elif name in ("EXPIRE", "PERSIST"):
-        new = (old[0], old[1], arguments[0] if name == "EXPIRE" else None)
+        new = (old[0], old[1], arguments[0] if name == "EXPIRE" else None, old[3])
     else:
         new = None  # DEL, and the removal of an expired key
     after[target] = new
@@ -218,6 +237,11 @@ def make_event(replica, command, old, by_name):
     elif name == "INCR":
         maker.increment(target, arguments[0], absent)
         maker.clear_other_kinds(target, "str")
+    elif name == "SETRANGE":
+        maker.effect(fragment_row(replica, target, arguments[0]), arguments[1])
+        maker.facts = {"fragment": (target, winner(replica.live_of(base_row(*target))),
+                                    arguments[0])}
+        maker.clear_other_kinds(target, "str")
     elif name == "HSET":
         maker.effect(field_row(*target, arguments[0]), arguments[1])
         if absent and replica.rules["create_drops_deadline"]:
@@ -269,6 +293,8 @@ def random_command(rng, replica, now, unique, strings=True):
         return ("PERSIST", key) if persist else ("EXPIRE", key, now + rng.randint(4, 45))
     if dice < .42 and strings:
         return ("SET", key, 1000 * unique)
+    if kind == "str" and replica.rules["fragments"] and rng.random() < .4:
+        return ("SETRANGE", key, rng.choice(FRAGMENTS), f"v{unique}")
     if kind == "str" or (kind is None and strings and rng.random() < .5):
         return ("INCR", key, rng.choice([1, 1, 10]))
     if kind == "hash" and rng.random() < .35:

@@ -17,13 +17,14 @@ A row's key is (namespace, key, kind, part, base dot, actor), so a scope is a pr
   n k 'str'  'base'  NONE 0      a string's value; several live dots are siblings
   n k 'str'  'total' e    actor  what `actor` added to the base with dot e
   n k 'str'  'ttl'   e    0      the deadline of the base with dot e
+  n k 'str'  'f:0'   e    0      a fragment of the base with dot e
   n k 'hash' 'f:x'   NONE 0      a field
   n k 'hash' 'ttl'   NONE 0      the deadline of the hash
 
-The dead-base rule: a total or deadline whose base was seen and is not live is dropped by every
-replica for itself; it is a pure function of rows and clock. Example: A has base e with total 3;
-B, not having seen the third INCR, SETs a new base with R = {e}. When both meet, e is seen and
-dead, so A's total goes too, wherever it arrives and however late.
+The dead-base rule: a total, deadline or fragment whose base was seen and is not live is dropped
+by every replica for itself; it is a pure function of rows and clock. Example: A has base e with
+total 3; B, not having seen the third INCR, SETs a new base with R = {e}. When both meet, e is seen
+and dead, so A's total goes too, wherever it arrives and however late.
 """
 
 NO_BASE = (0, 0)
@@ -111,7 +112,7 @@ class Replica:
                     and row <= self.sync[1] and dot in self.sync[0])
 
     def is_dead(self, row):
-        """A total or deadline that hangs on a base which was seen and is not live."""
+        """A total, deadline or fragment that hangs on a base which was seen and is not live."""
         base = row[4]
         if base == NO_BASE:
             return False

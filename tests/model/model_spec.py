@@ -6,7 +6,8 @@ minus those that events of U removed by name or under a clear, minus what hangs 
 contains and that is not live. Events that amnesia took from everybody may have left removals
 behind (repair spread them before): such an absence is no fault.
 """
-from model_commands import (FIELDS, IMPLICIT, KEYS, KINDS, base_number, shown_kind, view)
+from model_commands import (FIELDS, FRAGMENTS, IMPLICIT, KEYS, KINDS, base_number, fragments_of,
+                            shown_kind, view, winner)
 from model_replica import NO_BASE, Violation, base_row, covers, field_row
 
 
@@ -71,6 +72,7 @@ def check_at_rest(world):
     check_rows(spec, rows[0])
     check_counts(spec, rows[0])
     check_views(spec, rows[0])
+    check_fragments(spec)
 
 
 def check_rows(spec, rows):
@@ -162,6 +164,25 @@ def check_views(spec, rows):
                 raise Violation(f"VIEW {key} at {now}: {got}, deadline {deadline}")
 
 
+def check_fragments(spec):
+    """What is shown of a string are the fragments that were meant for the shown base."""
+    for home in spec.world.homes:
+        for key in KEYS:
+            if shown_kind(home, key) != "str":
+                continue
+            base = winner(home.live_of(base_row(*key)))
+            wanted = {}
+            for index in FRAGMENTS:
+                dots = {dot: entry for row, entries in home.live.items()
+                        if row[:4] == (*key, "str", f"f:{index}") for dot, entry in entries.items()
+                        if spec.event(dot).facts["fragment"] == (key, base, index)}
+                if dots:
+                    wanted[index] = dots[winner(dots)][1]
+            got = fragments_of(home, key)
+            if got != wanted:
+                raise Violation(f"FRAGMENTS of {key}: {got} instead of {wanted}")
+
+
 def spec_deadline(spec, home, key, kind):
     bases = home.live_of(base_row(*key))
     target = max(bases, key=lambda dot: (bases[dot][0], dot)) if kind == "str" else NO_BASE
@@ -199,7 +220,8 @@ def check_space_and_kinds(world):
     for home in world.homes:
         for key in KEYS:
             kinds = [kind for kind in KINDS
-                     if any(row[:3] == (*key, kind) and row[3] != "total" and dots
+                     if any(row[:3] == (*key, kind) and dots and
+                            (row[3] in ("base", "ttl") or kind == "hash")
                             for row, dots in home.live.items())]
             if len(kinds) > 1:
                 raise Violation(f"KINDS of {key}: {kinds}")

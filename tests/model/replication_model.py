@@ -5,7 +5,7 @@
 Three home replicas and one fallback guest on a lossy, duplicating, reordering network, with read
 repair, interrupted pulls, full syncs with a cursor, collection of log entries, captures, clocks
 that are askew, expiry, and crashes that forget (amnesia). Clients run SET, INCR, HSET, HDEL, DEL,
-EXPIRE, PERSIST, FLUSHDB and FLUSHALL anywhere. Checked: each command at its coordinator
+EXPIRE, PERSIST, SETRANGE, FLUSHDB and FLUSHALL anywhere. Checked: each command at its coordinator
 (model_commands.py), captured sums whenever two replicas are comparable, and at rest rows, counts,
 deadlines, kinds and space against an exact specification (model_spec.py).
 
@@ -48,6 +48,7 @@ RULES = {
     # deadlines
     "deadline_on_base": 1, "latest_deadline_counts": 1, "hide_by_time": 1, "removal_by_event": 1,
     "expired_write_clears": 1, "create_drops_deadline": 1,
+    "fragment_on_base": 1,
     # kinds
     "kind_clear": 1, "kind_scope": 1,
     # sums
@@ -60,6 +61,7 @@ RULES = {
     "strings": 1,                # SET, INCR and what hangs on bases, besides hashes
     "many_syncs": 0,             # most exchanges are full syncs
     "many_compares": 0,          # pairs of homes are brought together and compared often
+    "fragments": 0,              # SETRANGE on strings
     "hlc_order": 0,              # pulls go in order of time, not at random
 }
 

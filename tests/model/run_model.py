@@ -25,6 +25,8 @@ SOUND = {
     "all rules": {},
     "all rules, no crashes, no repair": CLEAN,
     "all rules, many full syncs": {**CLEAN, "many_syncs": 1},
+    "all rules, fragments": {"fragments": 1},
+    "all rules, fragments, no crashes, no repair": {**CLEAN, "fragments": 1},
     "all rules, pulls in order of time": {**CLEAN, "hlc_order": 1},
     "all rules, many comparisons": {**CLEAN, "many_compares": 1},
 }
@@ -32,6 +34,7 @@ FORGETFUL = {"amnesia": 1, "merkle": 0}
 LOSSY = {**CLEAN, "loss": 1, "merkle": 1, "strings": 0}
 # Rules that need special weather to matter; the others are left out of CLEAN runs.
 WEATHER = {
+    "fragment_on_base": {**CLEAN, "fragments": 1},
     "rotate_actor": FORGETFUL,
     "log_floor": FORGETFUL,
     "sync_cursor": {**CLEAN, "many_syncs": 1},
@@ -47,7 +50,8 @@ RATES = [
     ("silent loss of rows, with counters", {**LOSSY, "strings": 1}, [None]),
 ]
 RATE_RULES = {name for _, _, names in RATES for name in names}
-SETTINGS = ["merkle", "amnesia", "loss", "strings", "many_syncs", "many_compares", "hlc_order"]
+SETTINGS = ["merkle", "amnesia", "loss", "strings", "many_syncs", "many_compares", "hlc_order",
+            "fragments"]
 FIRST_SEED_ABLATION = 900_000
 
 
