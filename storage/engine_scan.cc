@@ -159,7 +159,8 @@ void EngineImpl::NoteForListings(uint16_t ns, uint16_t slot, uint64_t hash, cons
   for (const auto& entry : listings_) {
     auto listing = entry.lock();
     if (!listing || listing->ns != ns) continue;
-    if (listing->kind == KeyWalk::Kind::kAll && !WalkMatches(listing->pattern, row->key())) continue;
+    bool by_pattern = listing->kind == KeyWalk::Kind::kAll;
+    if (by_pattern && !WalkMatches(listing->pattern, row->key())) continue;
     listing->notes[std::string(row->key())] = cold;
   }
 }
