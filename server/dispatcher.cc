@@ -108,8 +108,8 @@ ExecuteResult Dispatcher::Refuse(Session& session, const Command* command, const
     DiscardTransaction(server_, session);
     std::string_view reason = error.text();
     if (reason.starts_with("ERR ")) reason.remove_prefix(4);
-    session.Write(Reply::ErrorText("EXECABORT Transaction discarded because of: " +
-                                   std::string(reason)));
+    session.Write(
+        Reply::ErrorText("EXECABORT Transaction discarded because of: " + std::string(reason)));
     return Finish(session);
   }
   session.Write(error);
@@ -126,12 +126,56 @@ ExecuteResult Dispatcher::Queue(Session& session, const Command& command,
     queued.bytes.append(arg);
   }
   transaction.queued_bytes += queued.bytes.size();
-  transaction.queued_flags |= command.row->flags & (kWrite | kDenyOom | kWholeDatabase |
-                                                    kMayReplicate);
+  transaction.queued_flags |=
+      command.row->flags & (kWrite | kDenyOom | kWholeDatabase | kMayReplicate);
   transaction.uses_engine |= command.uses_engine;
   session.last_command = &command;
   session.Write(Reply::StaticStatus("QUEUED"));
   return Finish(session);
+}
+
+// One of the command's keys, with what the command needs of its elements.
+KeyRef Dispatcher::NeededKey(int database, const CommandRow& row,
+                             std::span<const std::string_view> argv, int index) {
+  KeyRef ref{database, argv[size_t(index)], ElementNeed::kNone};
+  const ElementArgs& elements = row.elements;
+  if (elements.use == ElementUse::kNone) return ref;
+  size_t first = size_t(elements.first);
+  int64_t number;
+  bool is_first = index == row.first_key;
+  switch (elements.use) {
+    case ElementUse::kNamed: {
+      size_t last = elements.last >= 0 ? size_t(elements.last) : argv.size() - 1;
+      if (last >= argv.size() || last < first) break;
+      ref.need = ElementNeed::kNamed;
+      ref.names = argv.subspan(first, last - first + 1);
+      ref.step = size_t(elements.step);
+      break;
+    }
+    case ElementUse::kScan:
+      if (first >= argv.size() || !ParseInt64(argv[first], &number) || number < 0) break;
+      ref.need = ElementNeed::kScan;
+      ref.number = uint64_t(number);
+      break;
+    case ElementUse::kDraw:
+      number = 1;
+      if (first < argv.size() && !ParseInt64(argv[first], &number)) break;
+      ref.need = ElementNeed::kDraw;
+      ref.number = number < 0 ? 0 - uint64_t(number) : uint64_t(number);
+      break;
+    case ElementUse::kAll:
+      ref.need = ElementNeed::kAll;
+      break;
+    case ElementUse::kFirst:
+      if (is_first) ref.need = ElementNeed::kAll;
+      break;
+    case ElementUse::kButFirst:
+      if (!is_first) ref.need = ElementNeed::kAll;
+      break;
+    case ElementUse::kNone:
+      break;
+  }
+  return ref;
 }
 
 // Appends the command's keys to keys_.
@@ -145,11 +189,14 @@ void Dispatcher::CollectKeys(int database, const CommandRow& row,
     };
     keys_.erase(std::remove_if(keys_.begin() + ptrdiff_t(before), keys_.end(), no_such),
                 keys_.end());
+    for (size_t i = before; i < keys_.size(); ++i) keys_[i].need = ElementNeed::kNone;
   }
   key_indexes_.clear();
   if (!CommandTable::KeyIndexes(row, argv, &key_indexes_)) return;
   for (int index : key_indexes_) {
-    if (index > 0 && size_t(index) < argv.size()) keys_.push_back({database, argv[index]});
+    if (index > 0 && size_t(index) < argv.size()) {
+      keys_.push_back(NeededKey(database, row, argv, index));
+    }
   }
 }
 
@@ -165,6 +212,7 @@ void Dispatcher::CollectWalk(int database, const CommandRow& row,
 // and SWAPDB in the queue move the later ones.
 void Dispatcher::CollectQueuedKeys(const Session& session) {
   int database = session.database;
+  queued_args_.clear();
   std::vector<int> now_at(size_t(server_.config().databases));
   std::iota(now_at.begin(), now_at.end(), 0);
   auto read_database = [&](std::string_view arg, int* out) {
@@ -174,7 +222,7 @@ void Dispatcher::CollectQueuedKeys(const Session& session) {
     return true;
   };
   for (const QueuedCommand& queued : session.transaction.queue) {
-    std::vector<std::string_view> args = queued.Args();
+    const std::vector<std::string_view>& args = queued_args_.emplace_back(queued.Args());
     int a, b;
     if (queued.command->name() == "select") read_database(args[1], &database);
     if (queued.command->name() == "swapdb" && read_database(args[1], &a) &&
@@ -216,7 +264,7 @@ void Dispatcher::AddHints(const CommandRow& row, std::span<const std::string_vie
   int count = int(argv.size());
   auto end_of = [count](int last) { return std::min(last >= 0 ? last : count + last, count - 1); };
   size_t most = std::max(hints_.size() + 1, kHintsMax);
-  if (row.elements.first > 0) {
+  if (row.elements.use == ElementUse::kNamed) {
     int end = end_of(row.elements.last);
     for (int i = row.elements.first; i <= end && hints_.size() < most; i += row.elements.step) {
       hints_.push_back({argv[size_t(row.first_key)], argv[size_t(i)]});
@@ -239,7 +287,7 @@ bool Dispatcher::MakeResident(Session& session, const Command& command,
                               std::span<const std::string_view> argv) {
   const CommandRow& row = *command.row;
   if (row.first_key > 0 && row.first_key == row.last_key && !row.get_keys && !row.get_other_keys) {
-    KeyRef key{session.database, argv[size_t(row.first_key)]};
+    KeyRef key = NeededKey(session.database, row, argv, row.first_key);
     if (__builtin_expect(server_.engine().Resident({&key, 1}), 1)) return true;
   }
   keys_.clear();
@@ -370,8 +418,7 @@ void Dispatcher::Run(Session& session, const Command& command,
     if (!figures.latency) figures.latency = std::make_unique<LatencyHistogram>();
     figures.latency->Add(TscClock::ToNanoseconds(ticks));
   }
-  if (__builtin_expect(server_.pubsub().has_monitors(), 0) &&
-      !command.has(kSkipMonitor | kAdmin)) {
+  if (__builtin_expect(server_.pubsub().has_monitors(), 0) && !command.has(kSkipMonitor | kAdmin)) {
     server_.pubsub().FeedMonitors(session, argv, server_.now_us());
   }
   if (__builtin_expect(ticks >= slow_ticks_, 0)) RecordSlow(session, command, argv, ticks);

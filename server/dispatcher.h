@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -43,8 +44,7 @@ class Dispatcher {
   // pipeline.
   void RunParked(Session& session);
   // For EXEC's handler: runs one queued command inside the Begin and End of EXEC itself.
-  void RunNested(Session& session, const Command& command,
-                 std::span<const std::string_view> argv);
+  void RunNested(Session& session, const Command& command, std::span<const std::string_view> argv);
 
   // From the settings: what is slow enough for SLOWLOG or LATENCY.
   void SetSlowThresholds(int64_t slowlog_us, int64_t latency_ms);
@@ -62,6 +62,8 @@ class Dispatcher {
   bool MakeResident(Session& session, const Command& command,
                     std::span<const std::string_view> argv);
   void AddHints(const CommandRow& row, std::span<const std::string_view> argv);
+  static KeyRef NeededKey(int database, const CommandRow& row,
+                          std::span<const std::string_view> argv, int index);
   void CollectKeys(int database, const CommandRow& row, std::span<const std::string_view> argv);
   void CollectWalk(int database, const CommandRow& row, std::span<const std::string_view> argv);
   void CollectQueuedKeys(const Session& session);
@@ -71,20 +73,21 @@ class Dispatcher {
                          std::span<const std::string_view> argv);
   void Run(Session& session, const Command& command, std::span<const std::string_view> argv,
            uint64_t start_ticks);
-  void RecordSlow(Session& session, const Command& command,
-                  std::span<const std::string_view> argv, uint64_t ticks);
+  void RecordSlow(Session& session, const Command& command, std::span<const std::string_view> argv,
+                  uint64_t ticks);
   ExecuteResult Finish(Session& session);
 
   Server& server_;
   int64_t command_ms_ = 0;
-  uint64_t start_ticks_ = 0;              // of the command in hand
-  uint64_t slow_ticks_ = UINT64_MAX;      // the lower one of both thresholds
+  uint64_t start_ticks_ = 0;          // of the command in hand
+  uint64_t slow_ticks_ = UINT64_MAX;  // the lower one of both thresholds
   int64_t slowlog_us_ = -1;
   int64_t latency_ms_ = 0;
-  std::vector<KeyRef> keys_;              // of the command in hand; reused
-  std::vector<KeyWalk> walks_;            // of the command in hand; reused
-  std::vector<int> key_indexes_;          // reused
-  std::vector<LookupHint> hints_;  // reused
+  std::vector<KeyRef> keys_;                               // of the command in hand; reused
+  std::vector<int> key_indexes_;                           // reused
+  std::deque<std::vector<std::string_view>> queued_args_;  // that keys_ of an EXEC point to
+  std::vector<LookupHint> hints_;                          // reused
+  std::vector<KeyWalk> walks_;                             // of the command in hand; reused
   bool prefetched_ = false;
 };
 

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/number.h"
+#include "storage/object_format.h"
 
 namespace redynamo {
 
@@ -22,6 +23,7 @@ bool Collection::Find(std::string_view key, Element* out) const {
   if (native()) {
     Row* row = native_->table.Find(native_->table.HashOf(key), key);
     if (!row || !row->live()) return false;
+    row->access = 1;  // page-out passes it by once
     *out = FromRow(row);
     return true;
   }
@@ -45,6 +47,7 @@ bool Collection::Put(std::string_view key, std::string_view value, bool counter,
   uint64_t hash = native_->table.HashOf(key);
   Row* row = native_->table.Find(hash, key);
   bool is_new = !row || !row->live();
+  bool keep = native_->capture && KeepForCapture(hash, row);
   if (!row) {
     row = NewRow(key, value.size(), false);
     native_->table.Insert(hash, row);
@@ -60,7 +63,7 @@ bool Collection::Put(std::string_view key, std::string_view value, bool counter,
   row->form = unsigned(counter ? RowForm::kCounter : RowForm::kPlain);
   row->dot = dot;
   row->hlc = hlc;
-  row->flags |= Row::kDirty;
+  row->flags |= keep ? Row::kDirty | Row::kChangedSince : Row::kDirty;
   native_->table.MarkDirty(hash);
   if (is_new) {
     native_->live++;
@@ -79,6 +82,7 @@ bool Collection::Remove(std::string_view key) {
   uint64_t hash = native_->table.HashOf(key);
   Row* row = native_->table.Find(hash, key);
   if (!row || !row->live()) return false;
+  bool keep = native_->capture && KeepForCapture(hash, row);
   native_->live--;
   native_->row_bytes -= RowMemory(row);
   if (!row->Has(Row::kOnDisk)) {
@@ -89,10 +93,21 @@ bool Collection::Remove(std::string_view key) {
   Row* moved = ResizeRow(row, 0, false);
   if (moved != row) native_->table.Replace(hash, row, moved);
   moved->form = unsigned(RowForm::kAbsent);
-  moved->flags |= Row::kDirty;
+  moved->flags |= keep ? Row::kDirty | Row::kChangedSince : Row::kDirty;
   native_->table.SetAbsent(hash, moved, true);
   native_->row_bytes += RowMemory(moved);
   native_->table.MarkDirty(hash);
+  return true;
+}
+
+bool Collection::KeepForCapture(uint64_t hash, Row* row) {
+  ElementCapture& capture = *native_->capture;
+  if (hash < capture.from) return false;
+  if (row && row->Has(Row::kDirty) && !row->Has(Row::kChangedSince)) {
+    ElementCapture::Image image{row->live(), row->live() ? EncodeElement(row) : std::string()};
+    capture.before.emplace(std::pair(hash, std::string(row->key())), std::move(image));
+    row->flags |= Row::kOnDisk;
+  }
   return true;
 }
 
@@ -129,13 +144,77 @@ Collection::Element Collection::Sample(Random& random) const {
 void Collection::InstallRow(Row* row) {
   native_->table.Insert(native_->table.HashOf(row->key()), row);
   native_->row_bytes += RowMemory(row);
-  native_->live++;
+  if (!native_->sparse) native_->live++;
 }
 
-void Collection::DropAbsent(Row* row) {
+void Collection::EraseRow(uint64_t hash, Row* row) {
   native_->row_bytes -= RowMemory(row);
-  native_->table.Erase(native_->table.HashOf(row->key()), row);
+  native_->table.Erase(hash, row);
   FreeRow(row);
+}
+
+void Collection::DropAbsent(Row* row) { EraseRow(native_->table.HashOf(row->key()), row); }
+
+void Collection::MakeSparse(uint64_t live) {
+  native_->sparse = std::make_unique<SparseState>();
+  native_->live = live;
+}
+
+bool Collection::MakeWhole() {
+  uint64_t said = native_->live;
+  native_->live = native_->table.live_size();
+  native_->sparse.reset();
+  return native_->live == said;
+}
+
+bool Collection::Knows(std::string_view name) const {
+  if (!native_->sparse) return true;
+  uint64_t hash = native_->table.HashOf(name);
+  return native_->table.Find(hash, name) ||
+         native_->sparse->KnownAt(hash >> (64 - kElementHashBits));
+}
+
+void Collection::Install(ElementsRead* read) {
+  for (Row* row : read->rows) {
+    if (native_->table.Find(native_->table.HashOf(row->key()), row->key())) {
+      FreeRow(row);
+    } else {
+      InstallRow(row);
+    }
+  }
+  for (const std::string& name : read->absent) {
+    if (!Knows(name)) InstallAbsent(name);
+  }
+  for (const HashRange& range : read->ranges) native_->sparse->AddKnown(range);
+  for (const HashRange& range : read->windows) native_->sparse->AddWindow(range);
+  read->rows.clear();
+}
+
+void Collection::InstallAbsent(std::string_view name) {
+  uint64_t hash = native_->table.HashOf(name);
+  Row* row = NewRow(name, 0, false);
+  row->form = unsigned(RowForm::kAbsent);
+  native_->table.Insert(hash, row);
+  native_->table.SetAbsent(hash, row, true);
+  native_->row_bytes += RowMemory(row);
+}
+
+bool Collection::DrawFromWindow(Random& random, Element* out) {
+  std::vector<HashRange>& windows = native_->sparse->windows;
+  constexpr int kShift = 64 - kElementHashBits;
+  while (!windows.empty()) {
+    HashRange window = windows.back();
+    windows.pop_back();
+    std::vector<Row*> rows;
+    native_->table.Collect(window.from << kShift, kDrawRows, &rows);
+    std::erase_if(rows, [&](Row* row) {
+      return !row->live() || native_->table.HashOf(row->key()) >> kShift >= window.to;
+    });
+    if (rows.empty()) continue;
+    *out = FromRow(rows[random.Below(rows.size())]);
+    return true;
+  }
+  return false;
 }
 
 std::string CounterCellWith(const Collection::Element& field, const CounterTotal& total) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Collection: the elements of one hash or set, packed while small, native (a table of rows) when
-// large. It knows dots and stamps of its elements but no log: the engine's verbs drive it.
+// large, sparse (a table of some of the rows) when large and partly on disk only. It knows dots and
+// stamps of its elements but no log: the engine's verbs drive it.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +12,10 @@
 
 #include "base/hash.h"
 #include "storage/counter.h"
+#include "storage/element_capture.h"
 #include "storage/packed_map.h"
 #include "storage/row_table.h"
+#include "storage/sparse_state.h"
 
 namespace redynamo {
 
@@ -68,8 +71,31 @@ class Collection {
   const RowTable* table() const { return native_ ? &native_->table : nullptr; }
   // Recovery and loading: a native collection's row as it stands on disk. REQUIRES: native().
   void InstallRow(Row* row);
+
+  // --- sparse: size() stays exact, Find and the verbs need a known name, walks need it whole ---
+  bool sparse() const { return native_ && native_->sparse; }
+  SparseState* sparse_state() const { return native_ ? native_->sparse.get() : nullptr; }
+  // From now on rows may be missing. `live`: how many elements there are, in memory or not.
+  void MakeSparse(uint64_t live);
+  // Every element is in the table. False when their number is not what it was said to be.
+  bool MakeWhole();
+  bool Knows(std::string_view name) const;  // of a native one
+  // Takes the rows over; those whose elements are in the table already are freed.
+  void Install(ElementsRead* read);
+  void InstallAbsent(std::string_view name);
+  // A random element from one of the windows, which is used up; false when there is none left.
+  bool DrawFromWindow(Random& random, Element* out);
+  // Lets go of up to `count` rows from where the last call ended on, if `may_go(const Row*)`; those
+  // found in use since the last round stay once more. Gives how many went. It becomes sparse.
+  // REQUIRES: native(); the disk has what goes.
+  template <typename MayGo>
+  size_t LetRowsGo(size_t count, MayGo&& may_go);
   // After a checkpoint has removed it on disk: drops an absent row.
   void DropAbsent(Row* row);
+  // From now on, until null is given, changes keep what `capture` still has to see. REQUIRES:
+  // native().
+  void set_capture(ElementCapture* capture) { native_->capture = capture; }
+  bool under_capture() const { return native_ && native_->capture; }
 
  private:
   // What only a large collection needs stands apart: a small one is 48 bytes beside its blob.
@@ -78,7 +104,13 @@ class Collection {
     RowTable table;
     uint64_t live = 0;
     uint64_t row_bytes = 0;
+    ElementCapture* capture = nullptr;
+    std::unique_ptr<SparseState> sparse;
+    uint64_t let_go_from = 0;  // left-aligned hash
   };
+  void EraseRow(uint64_t hash, Row* row);
+  // Before a row changes (null: it is new); true when the changed one must be marked kChangedSince.
+  bool KeepForCapture(uint64_t hash, Row* row);
 
   static Element FromRow(Row* row) {
     return {row->key(), row->value(), row->dot, row->hlc, row->row_form() == RowForm::kCounter,
@@ -89,6 +121,28 @@ class Collection {
   std::unique_ptr<Native> native_;
   bool only_integers_;
 };
+
+template <typename MayGo>
+size_t Collection::LetRowsGo(size_t count, MayGo&& may_go) {
+  Native& native = *native_;
+  std::vector<Row*> rows;
+  uint64_t begin = native.let_go_from;
+  native.let_go_from = native.table.Collect(begin, count, &rows);
+  size_t gone = 0;
+  for (Row* row : rows) {
+    bool used = row->access != 0;
+    row->access = 0;
+    if (used || !may_go(row)) continue;
+    EraseRow(native.table.HashOf(row->key()), row);
+    gone++;
+  }
+  if (gone == 0) return 0;
+  if (!native.sparse) MakeSparse(native.live);
+  uint64_t end = native.let_go_from;
+  constexpr int kShift = 64 - kElementHashBits;
+  native.sparse->ForgetRange({begin >> kShift, end == 0 ? kElementHashEnd : end >> kShift});
+  return gone;
+}
 
 // The cell of a field with its actor's total set to `total`; a plain field's integer becomes the
 // base.

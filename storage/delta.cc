@@ -116,10 +116,10 @@ void PutEffectHead(std::string* out, RowKind kind, uint8_t tag_bits, std::string
 }
 
 void PutEffect(std::string* out, const Effect& effect) {
-  PutEffectHead(out, effect.kind,
-                uint8_t((effect.has_value ? kTagValue : 0) |
-                        (effect.removed.empty() ? 0 : kTagRemoved)),
-                effect.key);
+  PutEffectHead(
+      out, effect.kind,
+      uint8_t((effect.has_value ? kTagValue : 0) | (effect.removed.empty() ? 0 : kTagRemoved)),
+      effect.key);
   switch (effect.kind) {
     case RowKind::kDeadline:
     case RowKind::kTotal:

@@ -14,8 +14,9 @@
 namespace redynamo {
 namespace {
 
-constexpr int kLoadNice = 0;         // clients wait for cold reads
+constexpr int kLoadNice = 0;  // clients wait for cold reads
 constexpr int kScrubNice = 19;
+constexpr int kFreeNice = 10;
 constexpr int kCheckpointNice = 10;  // about a tenth of a busy core
 constexpr int64_t kCheckpointSliceUs = 250;
 constexpr int64_t kEvictSliceUs = 200;
@@ -64,6 +65,7 @@ Status EngineImpl::Open() {
   background_ = std::make_unique<Background>(kBackgroundThreads, kLoadNice);
   checkpoint_pool_ = std::make_unique<Background>(1, kCheckpointNice);
   scrub_pool_ = std::make_unique<Background>(1, kScrubNice);
+  free_pool_ = std::make_unique<Background>(1, kFreeNice);
   return Recover();
 }
 
@@ -86,6 +88,7 @@ Status EngineImpl::Close(bool checkpoint) {
   checkpoint_pool_->Stop();
   background_->Stop();
   Poll();
+  free_pool_->Stop();
   if (!status.ok()) return status;
   status = store_->Close();
   if (!status.ok()) return status;
@@ -107,7 +110,7 @@ Status EngineImpl::ReserveWrite(uint64_t bytes) {
 }
 
 Status EngineImpl::WriteTurn() {
-  if (!load_queue_.empty()) FlushLoads();
+  if (!load_queue_.empty() || !element_queue_.empty()) FlushLoads();
   if (options_.maxmemory_bytes > 0 && options_.policy == EvictionPolicy::kPageOut &&
       UsedMemory() > options_.maxmemory_bytes) {
     EvictToLimit(clock_->MonotonicUs() + kEvictSliceUs);
@@ -217,6 +220,7 @@ std::string EngineImpl::Digest() {
       if (table->cold() > 0) {
         ForEachColdNow(database_ns_[db], uint16_t(slot), [&](Row* row) {
           keys++;
+          if (row->row_form() == RowForm::kCollection) Whole(row);
           DigestObject(int(db), row, &sum);
           FreeObject(row);
         });
@@ -224,6 +228,7 @@ std::string EngineImpl::Digest() {
       table->rows.ForEach([&](Row* row) {
         if (!row->live()) return;
         keys++;
+        if (row->row_form() == RowForm::kCollection) Whole(row);
         DigestObject(int(db), row, &sum);
       });
     }
@@ -236,8 +241,11 @@ std::string EngineImpl::KeyDigest(int database, std::string_view key) {
   Lookup(database, key, false, &view);
   if (!view.exists()) return std::string(40, '0');
   DigestSum sum;
-  DigestObject(0, Slot(NamespaceOf(database), KeySlot(key))->rows.Find(
-                      RowTable::HashOf(key, seed_, kPositionHashBits), key), &sum);
+  if (view.row_->row_form() == RowForm::kCollection) Whole(view.row_);
+  DigestObject(0,
+               Slot(NamespaceOf(database), KeySlot(key))
+                   ->rows.Find(RowTable::HashOf(key, seed_, kPositionHashBits), key),
+               &sum);
   return Hex40(sum.a, sum.b, 1);
 }
 
@@ -256,12 +264,13 @@ EngineStats EngineImpl::Stats() const {
   for (const auto& space : namespaces_) {
     s.resident_keys += space->resident;
     s.cold_keys += space->live - space->resident;
+    s.sparse_keys += space->sparse;
   }
   s.used_memory_bytes = UsedMemory();
   RowStoreStats rows = store_->Stats();
   s.disk_bytes = rows.live_sst_bytes + log_->bytes_since(log_->segments().empty()
-                                                            ? log_->appended()
-                                                            : log_->segments().front().first);
+                                                             ? log_->appended()
+                                                             : log_->segments().front().first);
   s.block_cache_bytes = rows.block_cache_bytes;
   s.warming_up = options_.warm_up && !warm_up_done_;
   return s;
@@ -312,9 +321,7 @@ void Engine::RequestSync() { impl_->log_->RequestSync(); }
 Status Engine::WriteTurn() { return impl_->WriteTurn(); }
 void Engine::Poll() { impl_->Poll(); }
 bool Engine::Tick(int64_t now_ms, int64_t budget_us) { return impl_->Tick(now_ms, budget_us); }
-uint64_t Engine::BufferedBytes() const {
-  return impl_->log_->buffered_bytes();
-}
+uint64_t Engine::BufferedBytes() const { return impl_->log_->buffered_bytes(); }
 bool Engine::WritersMustWait() const { return impl_->WritersMustWait(); }
 void Engine::SwapDatabases(int a, int b) { impl_->SwapDatabases(a, b); }
 void Engine::SetActiveExpire(bool on) { impl_->active_expire_ = on; }

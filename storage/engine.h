@@ -32,8 +32,15 @@
 namespace redynamo {
 
 enum class EvictionPolicy : uint8_t {
-  kPageOut, kNoEviction, kAllKeysLru, kAllKeysLfu, kAllKeysRandom,
-  kVolatileLru, kVolatileLfu, kVolatileRandom, kVolatileTtl,
+  kPageOut,
+  kNoEviction,
+  kAllKeysLru,
+  kAllKeysLfu,
+  kAllKeysRandom,
+  kVolatileLru,
+  kVolatileLfu,
+  kVolatileRandom,
+  kVolatileTtl,
 };
 
 struct EngineOptions {
@@ -55,6 +62,10 @@ struct EngineOptions {
   uint32_t set_packed_entries_max = 128;
   uint32_t set_packed_value_bytes_max = 64;
   uint32_t set_intset_entries_max = 512;
+  // Collections that are larger than one of these are not loaded whole when touched.
+  uint64_t whole_load_rows_max = 16 << 10;
+  uint64_t whole_load_bytes_max = 4 << 20;
+  size_t capture_slice_rows = 2048;  // elements of a large collection captured in one go
   int lfu_log_factor = 10;
   int lfu_decay_minutes = 1;
 };
@@ -86,6 +97,9 @@ struct EngineStats {
   uint64_t dirty_rows = 0, changes_since_checkpoint = 0;
   uint64_t cold_keys = 0, resident_keys = 0, cold_loads = 0, cold_load_batches = 0;
   uint64_t paged_out_keys = 0, expired_keys = 0, evicted_keys = 0;
+  uint64_t sparse_keys = 0;  // large collections that are partly in memory
+  uint64_t cold_elements = 0, paged_out_elements = 0;
+  uint64_t blocking_loads = 0;  // reads that a running command had to wait for
   uint64_t used_memory_bytes = 0, disk_bytes = 0, block_cache_bytes = 0;
   uint64_t scrub_rounds = 0, scrub_rows = 0, scrub_errors = 0;
   uint64_t recovered_records = 0, recovered_cut_bytes = 0, salvaged_records = 0;
@@ -93,9 +107,22 @@ struct EngineStats {
   bool warming_up = false;
 };
 
+// What a command needs of a large collection beside its head.
+enum class ElementNeed : uint8_t {
+  kNone,   // nothing
+  kNamed,  // some elements
+  kScan,   // what comes from a cursor on
+  kDraw,   // random ones
+  kAll,
+};
+
 struct KeyRef {
   int database;
   std::string_view key;
+  ElementNeed need = ElementNeed::kAll;
+  std::span<const std::string_view> names = {};  // kNamed: each `step`-th of them
+  size_t step = 1;
+  uint64_t number = 0;  // kScan: the cursor; kDraw: how many
 };
 
 // What a command of a pipeline will look up: a key, and an element of its collection if it names
@@ -119,15 +146,16 @@ class Engine {
 
   // --- a command ---
   Keyspace Database(int database);
-  // False when some key is on disk only: then Load it first.
+  // False when some key, or what is needed of it, is on disk only: then Load it first.
   bool Resident(std::span<const KeyRef> keys);
   // Asks the processor's cache for these keys (and elements), which the next commands will look up
   // in this order. Their bytes must stay until EndPrefetch, which must come before they change.
   // Worth it from two on: the misses of a pipeline then overlap.
   void Prefetch(int database, std::span<const LookupHint> hints);
   void EndPrefetch();
-  // Makes keys resident (the views' bytes are copied) and pins them until `done`, called on the
-  // data thread from Poll, has returned.
+  // Brings keys, and what is needed of them, into memory; the views' bytes are copied. `done` is
+  // called on the data thread from Poll; ask Resident again there, for a checkpoint that has ended
+  // meanwhile makes reads void. What a running command misses nevertheless is read on the spot.
   void Load(std::span<const KeyRef> keys, std::function<void(Status)> done);
   // Whether walks (SCAN, KEYS, RANDOMKEY) can be run with these listings of cold keys, or none.
   bool WalksReady(std::span<const KeyWalk> walks, const KeyListings* listings) const;

@@ -20,21 +20,24 @@ void EngineImpl::FreeObject(Row* row) {
 }
 
 void EngineImpl::FreeValue(Row* row) {
-  if (row->row_form() == RowForm::kCollection) {
-    Collection* c = row->collection();
-    if (c->size() > kFreeInlineElementsMax && background_) {
-      background_->Post([c] { delete c; });
-    } else {
-      delete c;
-    }
-  }
+  if (row->row_form() == RowForm::kCollection) FreeCollection(row->collection());
   if (row->row_form() == RowForm::kLong) {
     LongString* text = row->long_string();
-    if (text->fragments().size() > kFreeInlineElementsMax && background_) {
-      background_->Post([text] { delete text; });
+    if (text->fragments().size() > kFreeInlineElementsMax && free_pool_) {
+      free_pool_->Post([text] { delete text; });
     } else {
       delete text;
     }
+  }
+}
+
+void EngineImpl::FreeCollection(Collection* c) {
+  if (c->under_capture()) {
+    KeepCaptured(c);
+  } else if (c->size() > kFreeInlineElementsMax && free_pool_) {
+    free_pool_->Post([c] { delete c; });
+  } else {
+    delete c;
   }
 }
 
@@ -58,6 +61,9 @@ Row* EngineImpl::ApplyValue(uint16_t ns, uint16_t slot, uint64_t hash, std::stri
   } else {
     if (row->Has(Row::kHasRows)) row->flags |= Row::kStaleRows;
     row->flags &= uint16_t(~Row::kHasRows);
+    if (row->row_form() == RowForm::kCollection && row->collection()->sparse()) {
+      CountSparse(ns, slot, -1);
+    }
     FreeValue(row);
     bool had_deadline = row->Has(Row::kHasDeadline);
     bool was_live = row->live();
@@ -123,6 +129,9 @@ void EngineImpl::ApplyRemove(uint16_t ns, uint16_t slot, uint64_t hash, Row* row
   table.resident--;
   space.live--;
   space.resident--;
+  if (row->row_form() == RowForm::kCollection && row->collection()->sparse()) {
+    CountSparse(ns, slot, -1);
+  }
   if (row->Has(Row::kHasDeadline)) {
     table.volatiles--;
     space.volatiles--;
@@ -171,6 +180,7 @@ Row* EngineImpl::ApplyElement(uint16_t ns, uint16_t slot, uint64_t hash, std::st
     row->hlc = hlc;
   }
   Collection* c = row->collection();
+  Ensure(row, element);
   if (c->only_integers()) {
     int64_t number;
     if (!ParseInt64(element, &number)) c->set_only_integers(false);
@@ -186,6 +196,7 @@ Row* EngineImpl::ApplyElement(uint16_t ns, uint16_t slot, uint64_t hash, std::st
 Row* EngineImpl::ApplyRemoveElement(uint16_t ns, uint16_t slot, uint64_t hash, Row* row,
                                     std::string_view element) {
   Collection* c = row->collection();
+  Ensure(row, element);
   if (!c->Remove(element)) return row;
   if (c->size() == 0) {
     ApplyRemove(ns, slot, hash, row);
@@ -231,16 +242,18 @@ void EngineImpl::ApplyClearPartition(uint16_t ns, int partition, uint64_t end) {
        slot++) {
     auto& table = space.slots[slot];
     if (!table || table->captured_at >= end) continue;
+    DropElementCapture(ns, uint16_t(slot));
     space.live -= table->live;
     space.resident -= table->resident;
     space.volatiles -= table->volatiles;
+    space.sparse -= table->sparse;
     auto fresh = std::make_unique<SlotTable>(seed_);
     fresh->wiped = table->on_disk;
     fresh->on_disk = table->on_disk;
     garbage->push_back(std::move(table));
     table = std::move(fresh);
   }
-  if (background_) background_->Post([garbage] { garbage->clear(); });
+  if (free_pool_) free_pool_->Post([garbage] { garbage->clear(); });
 }
 
 }  // namespace redynamo

@@ -8,6 +8,7 @@
 // the last position captured, ingests them with the meta records in one atomic step. A captured row
 // counts as clean at once; if the checkpoint fails, rows with its number become dirty again.
 #include <algorithm>
+#include <deque>
 #include <tuple>
 
 #include "base/check.h"
@@ -23,7 +24,6 @@ namespace {
 
 constexpr uint64_t kBufferBytes = 1 << 20;        // handed to the background at this size
 constexpr uint64_t kInFlightBytesMax = 16 << 20;  // capture waits beyond this
-constexpr size_t kElementSlice = 2048;
 constexpr size_t kFragmentSlice = 64;
 constexpr int64_t kRetryMs = 1000;  // after a failure
 
@@ -37,18 +37,20 @@ struct Operation {
 
 Status Write(IngestBatch* batch, const Operation& o) {
   switch (o.op) {
-    case Op::kPutHead: return batch->PutHead(o.key, o.value);
-    case Op::kDeleteHead: return batch->DeleteHead(o.key);
-    case Op::kHeadRange: return batch->DeleteHeadRange(o.key, o.value);
-    case Op::kPutRow: return batch->PutRow(o.key, o.value);
-    case Op::kDeleteRow: return batch->DeleteRow(o.key);
-    case Op::kRowRange: return batch->DeleteRowRange(o.key, o.value);
+    case Op::kPutHead:
+      return batch->PutHead(o.key, o.value);
+    case Op::kDeleteHead:
+      return batch->DeleteHead(o.key);
+    case Op::kHeadRange:
+      return batch->DeleteHeadRange(o.key, o.value);
+    case Op::kPutRow:
+      return batch->PutRow(o.key, o.value);
+    case Op::kDeleteRow:
+      return batch->DeleteRow(o.key);
+    case Op::kRowRange:
+      return batch->DeleteRowRange(o.key, o.value);
   }
   return Status::Ok();
-}
-
-RowKind ElementKind(const Row* row) {
-  return row->object_type() == ObjectType::kSet ? RowKind::kMember : RowKind::kField;
 }
 
 }  // namespace
@@ -61,7 +63,12 @@ struct EngineImpl::CheckpointJob {
     std::string key;
     uint64_t hash;
     bool delete_first;
-    const void* value;  // its Collection or LongString; null: only the range is deleted
+    RowKind kind;
+    Collection* collection;  // if its elements are rows
+    const LongString* text;  // if its fragments are rows; neither: only the range is deleted
+    uint32_t from = 0;       // fragment to go on from
+    ElementCapture capture = {};
+    std::unique_ptr<Collection> orphan = nullptr;  // the collection, when its key has let go of it
   };
   struct AbsentElements {
     uint16_t ns, slot;
@@ -74,12 +81,11 @@ struct EngineImpl::CheckpointJob {
   CheckpointMeta meta;
   size_t ns = 0;
   size_t slot = 0;
-  std::vector<ElementWork> work;  // of the current slot; done ones are popped from the front
+  std::deque<ElementWork> work;  // of the current slot, whose collections point into it
   size_t work_at = 0;
-  uint64_t work_from = 0;         // element hash to go on from
   std::vector<Operation> buffer;
   uint64_t buffer_bytes = 0;
-  std::shared_ptr<IngestBatch> batch;   // background only, but for creation
+  std::shared_ptr<IngestBatch> batch;  // background only, but for creation
   std::shared_ptr<std::atomic<uint64_t>> in_flight = std::make_shared<std::atomic<uint64_t>>(0);
   std::shared_ptr<Status> write_status = std::make_shared<Status>();  // background only
   LogPosition sync_target = 0;
@@ -107,6 +113,7 @@ EngineImpl::~EngineImpl() {
   if (scrub_pool_) scrub_pool_->Stop();
   if (checkpoint_pool_) checkpoint_pool_->Stop();
   if (background_) background_->Stop();
+  if (free_pool_) free_pool_->Stop();
 }
 
 // The own dots are dense from 1 (invariant I2), so own_n says them all.
@@ -147,7 +154,7 @@ void EngineImpl::StartCheckpoint() {
   job.waiters.swap(checkpoint_waiters_);
 }
 
-// The slot's irregular rows, as of now; their keys' elements as well.
+// The slot's irregular rows, as of now.
 void EngineImpl::CaptureIrregular(CheckpointJob* job, uint16_t ns, uint16_t slot) {
   int partition = PartitionOfSlot(slot);
   const IrregularIndex* index = partitions_[partition].irregular.get();
@@ -159,7 +166,7 @@ void EngineImpl::CaptureIrregular(CheckpointJob* job, uint16_t ns, uint16_t slot
   for (; it != index->keys.end() && it->first.ns == ns && it->first.slot == slot; ++it) {
     EncodeKeyRows(it->first, it->second, &record->second);
   }
-  while (job->work_at < job->work.size()) CaptureElements(job, ns, slot);
+  FinishFragmentCapture(ns, slot);
 }
 
 // Copies the slot's dirty rows into the job; element work is left in job->work.
@@ -198,7 +205,7 @@ void EngineImpl::CaptureRow(CheckpointJob* job, uint16_t ns, uint16_t slot, Row*
   row->capture = capture_number_;
   stats_.dirty_rows--;
   bool delete_first = row->Has(Row::kStaleRows);
-  const void* value = nullptr;  // if its elements or fragments are rows of their own
+  Collection* native = nullptr;  // if its elements are rows of their own
   LongString* text = row->row_form() == RowForm::kLong ? row->long_string() : nullptr;
   bool put_head = !text || text->head_dirty;
   job->rows += put_head;
@@ -211,16 +218,17 @@ void EngineImpl::CaptureRow(CheckpointJob* job, uint16_t ns, uint16_t slot, Row*
       text->head_dirty = false;
       text->head_capture = capture_number_;
     }
-    if (text) value = text;
     if (row->row_form() == RowForm::kCollection && row->collection()->native()) {
-      value = row->collection();
+      native = row->collection();
     }
-    if (value) row->flags |= Row::kHasRows;
+    if (native || text) row->flags |= Row::kHasRows;
     row->flags &= uint16_t(~Row::kStaleRows);
   }
   if (delete_first) job->stale_keys.emplace_back(ns, slot, row->key());
-  if (delete_first || value) {
-    job->work.push_back({std::string(row->key()), hash, delete_first, value});
+  if (delete_first || native || text) {
+    RowKind kind = text ? RowKind::kFragment : ElementKind(row);
+    job->work.push_back({std::string(row->key()), hash, delete_first, kind, native, text});
+    if (native) native->set_capture(&job->work.back().capture);
   }
 }
 
@@ -233,66 +241,106 @@ bool EngineImpl::CaptureElements(CheckpointJob* job, uint16_t ns, uint16_t slot)
   }
   CheckpointJob::ElementWork& work = job->work[job->work_at];
   uint64_t position = uint64_t(slot) << kPositionHashBits | work.hash >> (64 - kPositionHashBits);
-  if (job->work_from == 0 && work.delete_first) {
+  if (work.capture.from == 0 && work.from == 0 && work.delete_first) {
     KeyRange range = RowRange(ns, position, work.key);
     job->Add(Op::kRowRange, range.lower, range.upper);
   }
-  SlotTable* table = Slot(ns, slot);
-  Row* row = table ? table->rows.Find(work.hash, work.key) : nullptr;
-  RowForm form = row ? row->row_form() : RowForm::kAbsent;
-  uint64_t next = 0;
-  if (work.value && form == RowForm::kCollection && row->collection() == work.value) {
-    next = CaptureElementSlice(job, ns, position, row);
-  } else if (work.value && form == RowForm::kLong && row->long_string() == work.value) {
-    next = CaptureFragmentSlice(job, ns, position, row);
+  bool done = true;
+  if (work.collection) {
+    done = CaptureElementSlice(job, ns, slot, position);
+  } else if (work.text) {
+    SlotTable* table = Slot(ns, slot);
+    Row* row = table ? table->rows.Find(work.hash, work.key) : nullptr;
+    bool same = row && row->row_form() == RowForm::kLong && row->long_string() == work.text;
+    work.from = same ? CaptureFragmentSlice(job, ns, position, row) : 0;
+    done = work.from == 0;
   }
-  job->work_from = next;
-  if (next == 0) job->work_at++;
+  if (done) job->work_at++;
   return false;
 }
 
-void EngineImpl::FinishElementCapture(const Spot& spot) {
-  CheckpointJob* job = checkpoint_.get();
-  bool running = job && job->state == CheckpointJob::State::kCapture && !job->work.empty();
-  if (!running || job->ns != spot.ns || job->slot != spot.slot) return;
-  while (job->work_at < job->work.size()) CaptureElements(job, spot.ns, spot.slot);
-}
-
-uint64_t EngineImpl::CaptureElementSlice(CheckpointJob* job, uint16_t ns, uint64_t position,
-                                         Row* row) {
-  RowTable* table = row->collection()->table();
-  RowKind kind = ElementKind(row);
+bool EngineImpl::CaptureElementSlice(CheckpointJob* job, uint16_t ns, uint16_t slot,
+                                     uint64_t position) {
+  CheckpointJob::ElementWork& work = job->work[job->work_at];
+  RowTable* table = work.collection->table();
   std::vector<Row*> elements;
-  uint64_t next = table->CollectMarked(job->work_from, kElementSlice, &elements);
-  std::vector<std::string> absent;
+  uint64_t next = table->CollectMarked(work.capture.from, options_.capture_slice_rows, &elements);
+  CheckpointJob::AbsentElements absent{ns, slot, work.hash, work.key, {}};
+  auto put = [&](uint64_t hash, std::string_view element, bool live, std::string payload) {
+    std::string key = EncodeRowKey(
+        {ns, position, work.key, uint8_t(work.kind), hash >> (64 - kElementHashBits), element});
+    job->Add(live ? Op::kPutRow : Op::kDeleteRow, std::move(key), std::move(payload));
+    job->rows++;
+  };
+  auto& before = work.capture.before;
+  auto put_images_below = [&](const auto& end) {
+    for (auto it = before.begin(); it != end; it = before.erase(it)) {
+      put(it->first.first, it->first.second, it->second.live, std::move(it->second.payload));
+    }
+  };
   for (Row* element : elements) {
     if (!element->Has(Row::kDirty)) continue;
-    uint64_t hash = table->HashOf(element->key()) >> (64 - kElementHashBits);
-    std::string key = EncodeRowKey({ns, position, row->key(), uint8_t(kind), hash, element->key()});
+    uint64_t hash = table->HashOf(element->key());
+    if (!before.empty()) {
+      put_images_below(before.upper_bound(std::pair(hash, std::string(element->key()))));
+    }
+    if (element->Has(Row::kChangedSince)) {
+      element->flags &= uint16_t(~Row::kChangedSince);
+      table->MarkDirty(hash);
+      continue;
+    }
     element->flags &= uint16_t(~Row::kDirty);
     element->capture = capture_number_;
-    job->rows++;
-    if (element->live()) {
-      element->flags |= Row::kOnDisk;
-      job->Add(Op::kPutRow, std::move(key), EncodeElement(element));
-    } else {
-      job->Add(Op::kDeleteRow, std::move(key));
-      absent.emplace_back(element->key());
-    }
+    if (element->live()) element->flags |= Row::kOnDisk;
+    if (!element->live()) absent.elements.emplace_back(element->key());
+    put(hash, element->key(), element->live(), element->live() ? EncodeElement(element) : "");
   }
-  if (!absent.empty()) {
-    uint64_t hash = RowTable::HashOf(row->key(), seed_, kPositionHashBits);
-    job->absent_elements.push_back({ns, uint16_t(position >> kPositionHashBits), hash,
-                                    std::string(row->key()), std::move(absent)});
+  put_images_below(next == 0 ? before.end() : before.lower_bound(std::pair(next, std::string())));
+  work.capture.from = next;
+  if (!absent.elements.empty()) job->absent_elements.push_back(std::move(absent));
+  if (next != 0) return false;
+  work.collection->set_capture(nullptr);
+  if (work.orphan) FreeCollection(work.orphan.release());
+  work.collection = nullptr;
+  return true;
+}
+
+// Unlike elements, fragments are captured as they are when their slice comes. An irregular key's
+// must not be later than its head.
+void EngineImpl::FinishFragmentCapture(uint16_t ns, uint16_t slot) {
+  CheckpointJob* job = checkpoint_.get();
+  bool running = job && job->state == CheckpointJob::State::kCapture && !job->work.empty();
+  if (!running || job->ns != ns || job->slot != slot) return;
+  auto waits = [](const CheckpointJob::ElementWork& work) { return work.text != nullptr; };
+  while (std::any_of(job->work.begin() + ptrdiff_t(job->work_at), job->work.end(), waits)) {
+    CaptureElements(job, ns, slot);
   }
-  return next;
+}
+
+bool EngineImpl::CapturingElementsOf(uint16_t slot) const {
+  const CheckpointJob* job = checkpoint_.get();
+  return job && job->slot == slot && !job->work.empty();
+}
+
+void EngineImpl::KeepCaptured(Collection* c) {
+  for (CheckpointJob::ElementWork& work : checkpoint_->work) {
+    if (work.collection == c) work.orphan.reset(c);
+  }
+}
+
+void EngineImpl::DropElementCapture(uint16_t ns, uint16_t slot) {
+  CheckpointJob* job = checkpoint_.get();
+  if (!job || job->ns != ns || job->slot != slot) return;
+  for (CheckpointJob::ElementWork& work : job->work) {
+    if (!work.orphan) work.collection = nullptr;
+  }
 }
 
 uint64_t EngineImpl::CaptureFragmentSlice(CheckpointJob* job, uint16_t ns, uint64_t position,
                                           Row* row) {
   LongString* text = row->long_string();
   std::vector<uint32_t> dirty;
-  uint32_t next = text->CollectDirty(uint32_t(job->work_from), kFragmentSlice, &dirty);
+  uint32_t next = text->CollectDirty(job->work[job->work_at].from, kFragmentSlice, &dirty);
   for (uint32_t index : dirty) {
     std::string key =
         EncodeRowKey({ns, position, row->key(), uint8_t(RowKind::kFragment), index, {}});

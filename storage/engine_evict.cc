@@ -4,6 +4,7 @@
 #include <malloc.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "storage/engine_impl.h"
 
@@ -20,6 +21,8 @@ constexpr uint32_t kBarrenDivisor = 64;  // fewer than one slot in so many gave 
 constexpr int kSweepRows = 32;
 constexpr uint32_t kPrefetchSlots = 4;
 constexpr int kSamplesMax = 64;
+constexpr int64_t kIdleWholeSeconds = 60;
+constexpr size_t kPageOutRows = 1024;  // of one large collection in one go
 constexpr uint64_t kDirtyMemoryPercent = 25;
 constexpr uint64_t kWritersWaitPercent = 103;
 constexpr uint64_t kMeanRowBytes = 200;
@@ -115,6 +118,58 @@ bool EngineImpl::OutOfMemory() {
   return UsedMemory() > options_.maxmemory_bytes;
 }
 
+// The disk has it as it is here: it is clean, and no checkpoint under way is just about to bring it
+// there.
+bool EngineImpl::MayGo(const Row* row) const {
+  bool captured_now = checkpoint_ && row->capture == capture_number_;
+  return !row->Has(Row::kDirty) && !captured_now && row->Has(Row::kOnDisk) == row->live();
+}
+
+void EngineImpl::PageOut(SlotTable& table, uint16_t ns, uint64_t hash, Row* row) {
+  Namespace& space = *namespaces_[ns];
+  if (row->Has(Row::kHasDeadline)) {
+    table.volatiles--;
+    space.volatiles--;
+  }
+  if (row->row_form() == RowForm::kCollection && row->collection()->sparse()) {
+    CountSparse(ns, KeySlot(row->key()), -1);
+  }
+  table.resident--;
+  space.resident--;
+  if (!listings_.empty()) NoteForListings(ns, KeySlot(row->key()), hash, row);
+  table.rows.Erase(hash, row);
+  FreeObject(row);
+  stats_.paged_out_keys++;
+}
+
+// A large collection goes by elements, unless it is idle or few are left.
+bool EngineImpl::GoesByElements(const Row* row) const {
+  if (row->row_form() != RowForm::kCollection || !row->collection()->native()) return false;
+  Collection* c = row->collection();
+  if (c->sparse() && c->sparse_state()->pinned) return true;
+  if (c->size() <= options_.whole_load_rows_max) return false;
+  bool whole = c->table()->size() < kPageOutRows || IdleSeconds(row) >= kIdleWholeSeconds;
+  return !whole || !MayGo(row);
+}
+
+// True when it gave back memory.
+bool EngineImpl::PageOutElements(uint16_t ns, uint16_t slot, Row* row) {
+  Collection* c = row->collection();
+  if (row->Has(Row::kStaleRows) || c->under_capture()) return false;
+  bool was_sparse = c->sparse();
+  if (was_sparse && c->sparse_state()->pinned) return false;
+  size_t gone = c->LetRowsGo(kPageOutRows, [this](const Row* r) { return MayGo(r); });
+  if (gone == 0) return false;
+  if (!was_sparse) {
+    c->sparse_state()->ns = ns;
+    c->sparse_state()->serial = ++sparse_serial_;
+    CountSparse(ns, slot, 1);
+  }
+  stats_.paged_out_elements += gone;
+  evict_wins_ += uint32_t(gone);
+  return true;
+}
+
 // Lets go of the best of a few sampled rows of the slot. True when one went.
 bool EngineImpl::EvictFrom(SlotTable& table, uint16_t ns, uint16_t slot) {
   EvictionPolicy policy = options_.policy;
@@ -127,10 +182,11 @@ bool EngineImpl::EvictFrom(SlotTable& table, uint16_t ns, uint16_t slot) {
   for (size_t i = 0; i < samples; i++) {
     Row* row = rows[i];
     if (!row->live()) continue;
-    if (page_out && (row->Has(Row::kDirty) || !row->Has(Row::kOnDisk) ||
-                     (checkpoint_ && row->capture == capture_number_))) {
+    if (page_out && GoesByElements(row)) {
+      if (PageOutElements(ns, slot, row)) return true;
       continue;
     }
+    if (page_out && !MayGo(row)) continue;
     if (IsVolatilePolicy(policy) && !row->Has(Row::kHasDeadline)) continue;
     int64_t score;
     if (policy == EvictionPolicy::kVolatileTtl) {
@@ -151,16 +207,7 @@ bool EngineImpl::EvictFrom(SlotTable& table, uint16_t ns, uint16_t slot) {
   if (!best) return false;
   uint64_t hash = RowTable::HashOf(best->key(), seed_, kPositionHashBits);
   if (page_out) {
-    if (best->Has(Row::kHasDeadline)) {
-      table.volatiles--;
-      namespaces_[ns]->volatiles--;
-    }
-    table.resident--;
-    namespaces_[ns]->resident--;
-    if (!listings_.empty()) NoteForListings(ns, slot, hash, best);
-    table.rows.Erase(hash, best);
-    FreeObject(best);
-    stats_.paged_out_keys++;
+    PageOut(table, ns, hash, best);
     return true;
   }
   std::string key(best->key());
@@ -203,7 +250,8 @@ bool EngineImpl::EvictToLimit(int64_t deadline_us) {
   if (UsedMemory() <= options_.maxmemory_bytes) return false;
   uint32_t slots = uint32_t(namespaces_.size()) * kSlotCount;
   for (int step = 0; !EvictionBarren(); step++) {
-    if (step % 64 == 63) {
+    uint64_t seen = std::exchange(paged_out_elements_, stats_.paged_out_elements);
+    if (step % 64 == 63 || seen != paged_out_elements_) {
       if (UsedMemory() <= options_.maxmemory_bytes) return false;
       if (clock_->MonotonicUs() >= deadline_us) return true;
     }

@@ -11,7 +11,7 @@
 //   write_irregular.cc  the verbs on keys that have concurrent versions
 //   engine_recover.cc   the log's tail joined onto the last checkpoint
 //   engine_scan.cc      SCAN, KEYS and RANDOMKEY over memory and disk
-//   engine_checkpoint.cc, engine_load.cc, engine_evict.cc
+//   engine_checkpoint.cc, engine_load.cc, engine_elements.cc, engine_evict.cc
 //
 // A slot's table holds resident keys; keys of the slot that are on disk only are *cold*. live
 // counts both, so `live - resident` says whether a miss is final.
@@ -64,6 +64,7 @@ struct SlotTable {
   uint64_t resident = 0;     // live rows in `rows`
   uint32_t volatiles = 0;    // resident keys with a deadline
   uint32_t absents = 0;      // absent rows in `rows`
+  uint32_t sparse = 0;       // sparse collections in `rows`
   bool on_disk = false;      // something may stand on disk for this slot
   bool wiped = false;        // what stands on disk for this slot is void: delete its range first
   uint64_t captured_at = 0;  // log position of its last capture: replay skips up to it
@@ -74,10 +75,14 @@ struct Namespace {
   explicit Namespace(uint16_t id) : id(id) {}
   uint16_t id;
   std::array<std::unique_ptr<SlotTable>, kSlotCount> slots;
-  uint64_t live = 0, resident = 0, volatiles = 0;
+  uint64_t live = 0, resident = 0, volatiles = 0, sparse = 0;
   uint32_t tables = 0;
   uint64_t epoch = 0;  // grows when the namespace is cleared: voids loads under way
 };
+
+inline RowKind ElementKind(const Row* row) {
+  return row->object_type() == ObjectType::kSet ? RowKind::kMember : RowKind::kField;
+}
 
 // One replica of a ring partition: with one node, its clock is own dots 1..own_n and whatever
 // earlier actors of this directory wrote.
@@ -126,6 +131,7 @@ class EngineImpl {
   SlotTable& MakeSlot(uint16_t ns, uint16_t slot);
   void Prefetch(int database, std::span<const LookupHint> hints);
   void PrefetchElements(Namespace& space);
+  void QueueProbedElements(const Namespace& space);
   // The key's slot and hash, from the prefetched ones if it is among them.
   void Locate(std::string_view key, uint16_t* slot, uint64_t* hash);
   // Fills the view's place and its live row, if any. `access`: renews the last access.
@@ -179,6 +185,7 @@ class EngineImpl {
   void MarkDirty(SlotTable& table, uint64_t hash, Row* row);
   void FreeObject(Row* row);  // with its collection or long string, in the background when large
   void FreeValue(Row* row);   // these alone
+  void FreeCollection(Collection* c);
   bool FitsPacked(const Collection& c, ObjectType type, std::string_view element,
                   std::string_view value) const;
 
@@ -188,6 +195,8 @@ class EngineImpl {
   Status ReplayRecord(uint64_t end, std::string_view payload);
   bool ReplayUnseen(uint16_t ns, uint16_t slot, uint64_t hash, Dot dot, const Effect& effect,
                     Row** row);
+  Status ReadyElement(const Row* row, Dot dot, const Effect& effect) const;
+  bool SaysByItself(uint16_t ns, uint16_t slot, Dot dot, const Effect& effect) const;
 
   // --- join.cc: REPLICATION.md section 4.2 ---
   struct Spot {
@@ -292,9 +301,15 @@ class EngineImpl {
   void CaptureIrregular(CheckpointJob* job, uint16_t ns, uint16_t slot);
   void CaptureRow(CheckpointJob* job, uint16_t ns, uint16_t slot, Row* row);
   bool CaptureElements(CheckpointJob* job, uint16_t ns, uint16_t slot);
-  uint64_t CaptureElementSlice(CheckpointJob* job, uint16_t ns, uint64_t position, Row* row);
-  // Before the key becomes irregular: its element rows must not be captured later than its head.
-  void FinishElementCapture(const Spot& spot);
+  bool CapturingElementsOf(uint16_t slot) const;
+  // True: it was the last one.
+  bool CaptureElementSlice(CheckpointJob* job, uint16_t ns, uint16_t slot, uint64_t position);
+  void FinishFragmentCapture(uint16_t ns, uint16_t slot);
+  // A collection that no key holds any more lives on until the rest of it is captured.
+  void KeepCaptured(Collection* c);
+  // The slot's collections are going to be freed: their capture ends. A clear that comes later in
+  // the log voids what it has got.
+  void DropElementCapture(uint16_t ns, uint16_t slot);
   void FlushCapture(CheckpointJob* job);
   void DropAbsents(const CheckpointJob& job);
   void RedirtyCaptured(const CheckpointJob& job);
@@ -307,10 +322,46 @@ class EngineImpl {
     std::function<void(Status)> done;
   };
   struct PendingLoad {
-    uint64_t epoch;  // of the namespace; another one voids the load
+    uint64_t epoch = 0;        // of the namespace; another one voids the load
+    uint64_t checkpoints = 0;  // so many had ended; one more voids the load
+    bool under_way = false;    // too late to want more
+    ElementWant want;
     std::vector<std::shared_ptr<LoadCall>> calls;
   };
   using LoadKey = std::pair<uint16_t, std::string>;
+  // Where a collection's elements stand.
+  struct ElementSource {
+    uint16_t ns = 0;
+    uint64_t position = 0;
+    std::string key;
+    RowKind kind = {};
+  };
+  // One key's part of what a background task reads.
+  struct ColdRead {
+    ColdRead() = default;
+    ColdRead(ColdRead&& other) noexcept
+        : source(std::move(other.source)),
+          serial(other.serial),
+          checkpoints(other.checkpoints),
+          want(std::move(other.want)),
+          read(std::move(other.read)),
+          row(std::exchange(other.row, nullptr)),
+          calls(std::move(other.calls)) {}
+    ~ColdRead();
+    ElementSource source;
+    uint64_t serial = 0;       // of a collection in memory; 0: the head is read, too
+    uint64_t checkpoints = 0;  // so many had ended; one more voids it
+    ElementWant want;
+    ElementsRead read;
+    Row* row = nullptr;  // the object, when its head was read; owned
+    std::vector<std::shared_ptr<LoadCall>> calls;
+  };
+  struct WholeLoad {
+    uint16_t ns = 0;
+    ElementSource source;
+    uint64_t from = 0;
+    std::vector<std::shared_ptr<LoadCall>> calls;
+  };
   bool Resident(std::span<const KeyRef> keys);
   void Load(std::span<const KeyRef> keys, std::function<void(Status)> done);
   // The object of a head record with its element rows; null when the head is not there. Any thread.
@@ -320,10 +371,41 @@ class EngineImpl {
   Status LoadNow(uint16_t ns, std::string_view key, Row** row);
   PendingLoad& QueueLoad(LoadKey key);
   void FlushLoads();
-  void PostLoads(std::shared_ptr<std::vector<LoadKey>> batch);
-  void FinishLoads(const std::vector<std::pair<LoadKey, Row*>>& loaded, Status status);
+  void TakeLoads(size_t count, std::vector<ColdRead>* batch);
+  void PostLoads(std::shared_ptr<std::vector<ColdRead>> batch);
+  Status ReadCold(std::vector<ColdRead>* batch);
+  void FinishLoads(std::vector<ColdRead>* batch, const Status& status);
   void InstallLoaded(uint16_t ns, std::string_view key, Row* row);
   bool StepWarmUp();
+  bool WarmUpLarge();
+  bool WarmUpFull() const;
+
+  // --- engine_elements.cc: large collections that are not whole in memory ---
+  void CountSparse(uint16_t ns, uint16_t slot, int delta) const;
+  Status ReadRange(const ElementSource& source, const ElementWant::Range& want, uint64_t bytes_max,
+                   ElementsRead* read, HashRange* range) const;
+  Status ReadRangesAndDraws(ColdRead* item) const;
+  Status ReadElements(std::span<ColdRead* const> items) const;
+  static ElementNeed NeedOf(const KeyRef& ref, const Collection& c);
+  static bool HasNeeded(const KeyRef& ref, const Collection& c);
+  void AddWant(const KeyRef& ref, const Collection* c, ElementWant* want);
+  void LoadElements(const KeyRef& ref, uint16_t ns, Row* row, std::shared_ptr<LoadCall> call);
+  ElementSource SourceOf(const Row* row) const;
+  Row* FindSparse(const ElementSource& source, uint64_t serial) const;
+  void FinishElements(ColdRead* item, const Status& status);
+  void LoadWhole(uint16_t ns, Row* row, std::shared_ptr<LoadCall> call);
+  void StepWhole(uint64_t serial);
+  void FinishWholeSlice(ColdRead* item, const Status& status);
+  void MakeWhole(const Row* row) const;
+  Status LoadElementsNow(const Row* row, ElementWant want) const;
+  // Through these, commands and joins see collections: what is not in memory is read on the spot.
+  void Ensure(const Row* row, std::string_view element) const;
+  bool FindElement(const Row* row, std::string_view element, Collection::Element* out) const;
+  Collection* Whole(const Row* row) const;
+  uint64_t ScanElements(const Row* row, uint64_t cursor, uint64_t count,
+                        std::vector<Collection::Element>* out) const;
+  Collection::Element SampleElement(const Row* row, Random& random) const;
+
   // --- engine_scan.cc ---
   struct ListingTask {
     std::shared_ptr<KeyListings> result;
@@ -360,6 +442,10 @@ class EngineImpl {
   void StepScrub();
   void ScrubTask();
   bool EvictFrom(SlotTable& table, uint16_t ns, uint16_t slot);
+  bool MayGo(const Row* row) const;
+  void PageOut(SlotTable& table, uint16_t ns, uint64_t hash, Row* row);
+  bool GoesByElements(const Row* row) const;
+  bool PageOutElements(uint16_t ns, uint16_t slot, Row* row);
   bool OutOfMemory();
 
   // The record under construction.
@@ -376,7 +462,8 @@ class EngineImpl {
   std::unique_ptr<RowStore> store_;
   std::unique_ptr<Background> background_;
   std::unique_ptr<Background> scrub_pool_;
-  std::atomic<bool> stopping_{false};  // long background work ends early
+  std::unique_ptr<Background> free_pool_;  // frees large objects: cold reads do not wait behind
+  std::atomic<bool> stopping_{false};      // long background work ends early
   int64_t last_scrub_ms_ = 0;
   bool scrub_busy_ = false;
   std::unique_ptr<Background> checkpoint_pool_;  // one thread: a checkpoint's files grow in order
@@ -397,9 +484,9 @@ class EngineImpl {
   };
   struct ElementProbe {
     std::string_view element;
-    uint32_t key_probe;                      // index in probes_
+    uint32_t key_probe;  // index in probes_
     const Collection* collection = nullptr;
-    const RowTable* table = nullptr;         // where to look, deeper with each pass
+    const RowTable* table = nullptr;  // where to look, deeper with each pass
     uint64_t hash = 0;
   };
   std::vector<Probe> probes_;  // of the keys that the running pipeline will look up, in order
@@ -435,7 +522,11 @@ class EngineImpl {
   bool checkpoint_wanted_ = false;
 
   absl::flat_hash_map<LoadKey, PendingLoad> pending_loads_;
-  std::vector<LoadKey> load_queue_;  // not yet in a batch
+  std::vector<LoadKey> load_queue_;            // not yet in a batch
+  std::vector<ColdRead> element_queue_;        // likewise
+  std::map<uint64_t, WholeLoad> whole_loads_;  // by serial
+  uint64_t sparse_serial_ = 0;
+  std::vector<LoadKey> warm_up_large_;
   int load_batches_under_way_ = 0;
   // Asked for and not on disk. A key leaves it when it is made, before it can get there.
   absl::flat_hash_set<LoadKey> known_absent_;
@@ -450,6 +541,7 @@ class EngineImpl {
   uint32_t evict_slot_ = 0;
   uint64_t barren_checkpoints_ = UINT64_MAX;  // how many there were when nothing could be evicted
   int64_t evict_retry_us_ = 0;
+  uint64_t paged_out_elements_ = 0;            // when the clock was last looked at
   uint32_t evict_tries_ = 0, evict_wins_ = 0;  // slots looked at, rows that went
   mutable int64_t memory_read_us_ = 0;
   mutable uint64_t memory_bytes_ = 0;

@@ -3,6 +3,7 @@
 // installed on the data thread unless the namespace was cleared meanwhile. A key under load is not
 // resident, so nobody can have changed it: a write waits for the same load.
 #include <algorithm>
+#include <utility>
 
 #include "base/log_line.h"
 #include "storage/engine_impl.h"
@@ -31,24 +32,26 @@ Result<Row*> EngineImpl::BuildObject(uint16_t ns, uint64_t position, std::string
     return status;
   }
   if (!head->native) return head->row;
-  KeyRange range = RowRange(ns, position, key);
-  Status status;
-  auto it = store_->NewRowIterator(range.lower, range.upper);
-  for (; it->Valid() && status.ok(); it->Next()) {
-    Result<RowKey> row_key = DecodeRowKey(it->key());
-    if (!row_key.ok()) {
-      status = row_key.status();
-      break;
-    }
-    Result<Row*> element = DecodeElement(row_key->element, it->value());
-    status = element.status();
-    if (status.ok()) head->row->collection()->InstallRow(*element);
+  Collection* c = head->row->collection();
+  c->MakeSparse(head->element_count);
+  c->sparse_state()->ns = ns;
+  if (head->element_count > options_.whole_load_rows_max) return head->row;
+  ElementSource source{ns, position, std::string(key), ElementKind(head->row)};
+  ElementsRead read;
+  HashRange range;
+  Status status = ReadRange(source, {0, options_.whole_load_rows_max + 1},
+                            options_.whole_load_bytes_max, &read, &range);
+  if (!status.ok()) {
+    delete c;
+    FreeRow(head->row);
+    return status;
   }
-  if (status.ok()) status = it->status();
-  if (status.ok()) return head->row;
-  delete head->row->collection();
-  FreeRow(head->row);
-  return status;
+  read.ranges.push_back(range);
+  c->Install(&read);
+  if (range.to == kElementHashEnd && !c->MakeWhole()) {
+    LogWarning("a collection had another number of elements than its head said; it is right now");
+  }
+  return head->row;
 }
 
 void EngineImpl::InstallLoaded(uint16_t ns, std::string_view key, Row* row) {
@@ -67,6 +70,10 @@ void EngineImpl::InstallLoaded(uint16_t ns, std::string_view key, Row* row) {
     table.volatiles++;
     namespaces_[ns]->volatiles++;
   }
+  bool sparse = row->row_form() == RowForm::kCollection && row->collection()->sparse();
+  if (!sparse) return;
+  row->collection()->sparse_state()->serial = ++sparse_serial_;
+  CountSparse(ns, slot, 1);
 }
 
 Status EngineImpl::LoadNow(uint16_t ns, std::string_view key, Row** row) {
@@ -88,11 +95,17 @@ Status EngineImpl::LoadNow(uint16_t ns, std::string_view key, Row** row) {
 bool EngineImpl::Resident(std::span<const KeyRef> keys) {
   for (const KeyRef& ref : keys) {
     uint16_t ns = NamespaceOf(ref.database);
-    if (namespaces_[ns]->live == namespaces_[ns]->resident) continue;
+    const Namespace& space = *namespaces_[ns];
+    if (space.live == space.resident && space.sparse == 0) continue;
     SlotTable* table = Slot(ns, KeySlot(ref.key));
-    if (!table || table->cold() == 0) continue;
+    if (!table || (table->cold() == 0 && table->sparse == 0)) continue;
     uint64_t hash = RowTable::HashOf(ref.key, seed_, kPositionHashBits);
-    if (table->rows.Find(hash, ref.key)) continue;
+    if (const Row* row = table->rows.Find(hash, ref.key)) {
+      bool sparse = row->row_form() == RowForm::kCollection && row->collection()->sparse();
+      if (!sparse || HasNeeded(ref, *row->collection())) continue;
+      return false;
+    }
+    if (table->cold() == 0) continue;
     if (!known_absent_.empty() && known_absent_.contains({ns, std::string(ref.key)})) continue;
     return false;
   }
@@ -103,6 +116,7 @@ EngineImpl::PendingLoad& EngineImpl::QueueLoad(LoadKey key) {
   auto [it, is_new] = pending_loads_.try_emplace(key);
   if (is_new) {
     it->second.epoch = namespaces_[key.first]->epoch;
+    it->second.checkpoints = stats_.checkpoints;
     load_queue_.push_back(std::move(key));
   }
   return it->second;
@@ -114,7 +128,15 @@ void EngineImpl::Load(std::span<const KeyRef> keys, std::function<void(Status)> 
   call->done = std::move(done);
   for (const KeyRef& ref : keys) {
     if (Resident({&ref, 1})) continue;
-    QueueLoad({NamespaceOf(ref.database), std::string(ref.key)}).calls.push_back(call);
+    uint16_t ns = NamespaceOf(ref.database);
+    uint64_t hash = RowTable::HashOf(ref.key, seed_, kPositionHashBits);
+    if (Row* row = Slot(ns, KeySlot(ref.key))->rows.Find(hash, ref.key)) {
+      LoadElements(ref, ns, row, call);
+      continue;
+    }
+    PendingLoad& load = QueueLoad({ns, std::string(ref.key)});
+    if (!load.under_way) AddWant(ref, nullptr, &load.want);
+    load.calls.push_back(call);
     call->missing++;
   }
   if (call->missing == 0) PostToDataThread([call] { call->done(Status::Ok()); });
@@ -123,88 +145,150 @@ void EngineImpl::Load(std::span<const KeyRef> keys, std::function<void(Status)> 
 // As many batches are under way as threads read them; what is asked for meanwhile is the next one.
 // So batches grow with the load, and with them the work that their keys share.
 void EngineImpl::FlushLoads() {
-  while (!load_queue_.empty() && load_batches_under_way_ < kBackgroundThreads) {
+  while (load_batches_under_way_ < kBackgroundThreads) {
+    size_t waiting = load_queue_.size() + element_queue_.size();
+    if (waiting == 0) return;
     size_t idle_threads = size_t(kBackgroundThreads - load_batches_under_way_);
-    size_t share = (load_queue_.size() + idle_threads - 1) / idle_threads;
-    size_t count = std::min(load_queue_.size(), std::max(share, kLoadBatchLeast));
-    auto begin = load_queue_.begin(), end = begin + ptrdiff_t(count);
-    auto batch = std::make_shared<std::vector<LoadKey>>(std::make_move_iterator(begin),
-                                                        std::make_move_iterator(end));
-    load_queue_.erase(begin, end);
+    size_t share = (waiting + idle_threads - 1) / idle_threads;
+    auto batch = std::make_shared<std::vector<ColdRead>>();
+    TakeLoads(std::min(waiting, std::max(share, kLoadBatchLeast)), batch.get());
     load_batches_under_way_++;
     PostLoads(std::move(batch));
   }
 }
 
-void EngineImpl::PostLoads(std::shared_ptr<std::vector<LoadKey>> batch) {
+void EngineImpl::TakeLoads(size_t count, std::vector<ColdRead>* batch) {
+  size_t heads = std::min(count, load_queue_.size());
+  for (size_t i = 0; i < heads; i++) {
+    LoadKey& key = load_queue_[i];
+    PendingLoad& load = pending_loads_.at(key);
+    load.under_way = true;
+    ColdRead& item = batch->emplace_back();
+    uint64_t hash = RowTable::HashOf(key.second, seed_, kPositionHashBits);
+    uint64_t position =
+        uint64_t(KeySlot(key.second)) << kPositionHashBits | hash >> (64 - kPositionHashBits);
+    item.source = {key.first, position, std::move(key.second), {}};
+    item.checkpoints = load.checkpoints;
+    item.want = std::move(load.want);
+  }
+  load_queue_.erase(load_queue_.begin(), load_queue_.begin() + ptrdiff_t(heads));
+  size_t others = std::min(count - heads, element_queue_.size());
+  auto end = element_queue_.begin() + ptrdiff_t(others);
+  batch->insert(batch->end(), std::make_move_iterator(element_queue_.begin()),
+                std::make_move_iterator(end));
+  std::vector<ColdRead> rest(std::make_move_iterator(end),
+                             std::make_move_iterator(element_queue_.end()));
+  element_queue_.swap(rest);
+}
+
+void EngineImpl::PostLoads(std::shared_ptr<std::vector<ColdRead>> batch) {
   stats_.cold_load_batches++;
   background_->Post([this, batch] {
-    struct Wanted {
-      std::string head_key;
-      uint64_t position;
-      size_t index;
-    };
-    std::vector<Wanted> wanted;
-    for (size_t i = 0; i < batch->size(); i++) {
-      const auto& [ns, key] = (*batch)[i];
-      uint64_t hash = RowTable::HashOf(key, seed_, kPositionHashBits);
-      uint64_t position =
-          uint64_t(KeySlot(key)) << kPositionHashBits | hash >> (64 - kPositionHashBits);
-      wanted.push_back({EncodeHeadKey({ns, position, key}), position, i});
-    }
-    std::sort(wanted.begin(), wanted.end(),
-              [](const Wanted& a, const Wanted& b) { return a.head_key < b.head_key; });
-    std::vector<std::string> keys;
-    for (const Wanted& w : wanted) keys.push_back(w.head_key);
-    std::vector<std::optional<std::string>> found;
-    Status status = store_->MultiGetHeads(keys, &found);
-    std::vector<std::pair<LoadKey, Row*>> loaded;
-    for (size_t i = 0; i < wanted.size(); i++) {
-      const LoadKey& key = (*batch)[wanted[i].index];
-      Row* row = nullptr;
-      if (status.ok()) {
-        std::optional<std::string_view> payload;
-        if (found[i]) payload = *found[i];
-        Result<Row*> built = BuildObject(key.first, wanted[i].position, key.second, payload);
-        if (built.ok()) row = *built;
-        if (!built.ok()) status = built.status();
-      }
-      loaded.emplace_back(key, row);
-    }
-    PostToDataThread([this, loaded = std::move(loaded), status] { FinishLoads(loaded, status); });
+    Status status = ReadCold(batch.get());
+    PostToDataThread([this, batch, status] { FinishLoads(batch.get(), status); });
   });
 }
 
-void EngineImpl::FinishLoads(const std::vector<std::pair<LoadKey, Row*>>& loaded, Status status) {
+// Heads as one sorted MultiGet, then elements.
+Status EngineImpl::ReadCold(std::vector<ColdRead>* batch) {
+  std::vector<std::pair<std::string, ColdRead*>> wanted;
+  std::vector<ColdRead*> with_elements;
+  for (ColdRead& item : *batch) {
+    const ElementSource& s = item.source;
+    if (item.serial != 0) {
+      with_elements.push_back(&item);
+    } else {
+      wanted.emplace_back(EncodeHeadKey({s.ns, s.position, s.key}), &item);
+    }
+  }
+  std::sort(wanted.begin(), wanted.end());
+  std::vector<std::string> keys;
+  for (const auto& [head_key, item] : wanted) keys.push_back(head_key);
+  std::vector<std::optional<std::string>> found;
+  if (!keys.empty()) {
+    Status status = store_->MultiGetHeads(keys, &found);
+    if (!status.ok()) return status;
+  }
+  for (size_t i = 0; i < wanted.size(); i++) {
+    ColdRead& item = *wanted[i].second;
+    std::optional<std::string_view> payload;
+    if (found[i]) payload = *found[i];
+    Result<Row*> built =
+        BuildObject(item.source.ns, item.source.position, item.source.key, payload);
+    if (!built.ok()) return built.status();
+    item.row = *built;
+    bool sparse = item.row && item.row->row_form() == RowForm::kCollection &&
+                  item.row->collection()->sparse();
+    if (!sparse || item.want.empty()) continue;
+    item.source.kind = ElementKind(item.row);
+    with_elements.push_back(&item);
+  }
+  Status status = ReadElements(with_elements);
+  if (!status.ok()) return status;
+  for (ColdRead* item : with_elements) {
+    if (item->row) item->row->collection()->Install(&item->read);
+  }
+  return status;
+}
+
+void EngineImpl::FinishLoads(std::vector<ColdRead>* batch, const Status& status) {
   load_batches_under_way_--;
   FlushLoads();  // the thread that has read these reads on while they are installed
   if (!status.ok()) LogWarning("reading cold keys failed: " + status.message());
   std::vector<std::shared_ptr<LoadCall>> ready;
-  for (const auto& [key, row] : loaded) {
-    auto node = pending_loads_.extract(key);
-    bool stands = node && node.mapped().epoch == namespaces_[key.first]->epoch;
-    if (row && stands) {
-      InstallLoaded(key.first, key.second, row);
-      stats_.cold_loads++;
-    } else if (row) {
-      FreeObject(row);
-    } else if (stands && status.ok()) {
-      if (known_absent_.size() >= kKnownAbsentMax) known_absent_.clear();
-      known_absent_.insert(key);
-    }
-    if (!node) continue;
-    for (auto& call : node.mapped().calls) {
+  auto finish = [&](std::vector<std::shared_ptr<LoadCall>>& calls) {
+    for (auto& call : calls) {
       if (!status.ok()) call->status = status;
       if (--call->missing == 0) ready.push_back(call);
     }
+  };
+  for (ColdRead& item : *batch) {
+    if (item.serial != 0) {
+      FinishElements(&item, status);
+      finish(item.calls);
+      continue;
+    }
+    LoadKey key{item.source.ns, item.source.key};
+    auto node = pending_loads_.extract(key);
+    bool stands = status.ok() && node && item.checkpoints == stats_.checkpoints &&
+                  node.mapped().epoch == namespaces_[key.first]->epoch;
+    if (item.row && stands) {
+      InstallLoaded(key.first, key.second, std::exchange(item.row, nullptr));
+      stats_.cold_loads++;
+    } else if (stands) {
+      if (known_absent_.size() >= kKnownAbsentMax) known_absent_.clear();
+      known_absent_.insert(key);
+    }
+    if (node) finish(node.mapped().calls);
   }
   for (auto& call : ready) call->done(call->status);
+}
+
+bool EngineImpl::WarmUpFull() const {
+  uint64_t limit = options_.maxmemory_bytes * kWarmUpMemoryPercent / 100;
+  return limit > 0 && UsedMemory() >= limit;
+}
+
+// After all heads, the large collections, one after another. False when there is none left.
+bool EngineImpl::WarmUpLarge() {
+  if (!whole_loads_.empty()) return true;
+  while (!warm_up_large_.empty() && !WarmUpFull()) {
+    auto [ns, key] = std::move(warm_up_large_.back());
+    warm_up_large_.pop_back();
+    SlotTable* table = Slot(ns, KeySlot(key));
+    uint64_t hash = RowTable::HashOf(key, seed_, kPositionHashBits);
+    Row* row = table ? table->rows.Find(hash, key) : nullptr;
+    bool large = row && row->row_form() == RowForm::kCollection && row->collection()->sparse();
+    if (!large) continue;
+    LoadWhole(ns, row, nullptr);
+    return true;
+  }
+  return false;
 }
 
 // Streams slots into memory after a start, until all is resident or memory is nearly full.
 bool EngineImpl::StepWarmUp() {
   if (warm_up_done_ || warm_up_busy_ || !options_.warm_up) return false;
-  uint64_t limit = options_.maxmemory_bytes * kWarmUpMemoryPercent / 100;
   uint32_t end = uint32_t(namespaces_.size()) * kSlotCount;
   while (warm_up_slot_ < end) {
     SlotTable* table =
@@ -212,8 +296,8 @@ bool EngineImpl::StepWarmUp() {
     if (table && table->cold() > 0) break;
     warm_up_slot_++;
   }
-  if (warm_up_slot_ >= end || (limit > 0 && UsedMemory() >= limit)) {
-    warm_up_done_ = true;
+  if (warm_up_slot_ >= end || WarmUpFull()) {
+    warm_up_done_ = !WarmUpLarge();
     return false;
   }
   uint16_t ns = uint16_t(warm_up_slot_ / kSlotCount);
@@ -249,7 +333,9 @@ bool EngineImpl::StepWarmUp() {
       for (Row* row : rows) {
         if (stands) {
           std::string key(row->key());
+          bool large = row->row_form() == RowForm::kCollection && row->collection()->sparse();
           InstallLoaded(ns, key, row);
+          if (large) warm_up_large_.emplace_back(ns, key);
         } else {
           FreeObject(row);
         }

@@ -101,11 +101,29 @@ void EngineImpl::Prefetch(int database, std::span<const LookupHint> hints) {
     if (SlotTable* table = space.slots[p.slot].get()) table->rows.PrefetchRow(p.hash);
   }
   if (!element_probes_.empty()) PrefetchElements(space);
+  if (space.sparse > 0) QueueProbedElements(space);
   if (space.live == space.resident) return;
   // Cold ones are read as one batch, before the first command that needs one is parked.
   for (const Probe& p : probes_) {
-    KeyRef ref{database, p.key};
+    KeyRef ref{database, p.key, ElementNeed::kNone};
     if (!Resident({&ref, 1})) QueueLoad({space.id, std::string(p.key)});
+  }
+}
+
+// Elements of sparse collections that must be read, likewise as one batch.
+void EngineImpl::QueueProbedElements(const Namespace& space) {
+  uint32_t queued = UINT32_MAX;
+  for (const ElementProbe& e : element_probes_) {
+    if (!e.collection || !e.collection->sparse() || e.collection->Knows(e.element)) continue;
+    if (queued != e.key_probe) {
+      queued = e.key_probe;
+      const Probe& p = probes_[queued];
+      ColdRead& item = element_queue_.emplace_back();
+      item.source = SourceOf(space.slots[p.slot]->rows.Find(p.hash, p.key));
+      item.serial = e.collection->sparse_state()->serial;
+      item.checkpoints = stats_.checkpoints;
+    }
+    element_queue_.back().want.names.emplace_back(e.element);
   }
 }
 

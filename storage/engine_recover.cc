@@ -133,17 +133,52 @@ Status EngineImpl::ReplayRecord(uint64_t end, std::string_view payload) {
   return JoinRecord(end, payload);
 }
 
+// After a salvage the log has holes, and other nodes have seen other states.
+bool EngineImpl::SaysByItself(uint16_t ns, uint16_t slot, Dot dot, const Effect& effect) const {
+  if (!replaying_ || options_.salvage || foreign_actors_.contains(DotActor(dot))) return false;
+  const IrregularIndex* index = partitions_[PartitionOfSlot(slot)].irregular.get();
+  return !index || (index->clears.empty() && !index->Find(ns, slot, effect.key));
+}
+
+// The element that the effect names, of a sparse collection, from disk; or in replay, where an
+// effect of this node says what was there, a mark that it was absent or a stand-in for what it
+// removes. So the tail's writes to a large collection read nothing.
+Status EngineImpl::ReadyElement(const Row* row, Dot dot, const Effect& effect) const {
+  bool names_one = effect.kind == RowKind::kField || effect.kind == RowKind::kImplicitField ||
+                   effect.kind == RowKind::kFieldTotal || effect.kind == RowKind::kMember;
+  if (!names_one || !row || row->row_form() != RowForm::kCollection) return Status::Ok();
+  Collection* c = row->collection();
+  if (!c->sparse() || c->Knows(effect.element)) return Status::Ok();
+  uint16_t slot = KeySlot(effect.key);
+  bool same_kind = (effect.kind == RowKind::kMember) == (ElementKind(row) == RowKind::kMember);
+  bool adds = effect.has_value || effect.kind == RowKind::kImplicitField;
+  if (same_kind && effect.kind != RowKind::kFieldTotal &&
+      SaysByItself(c->sparse_state()->ns, slot, dot, effect)) {
+    if (adds && effect.removed.empty()) {
+      c->InstallAbsent(effect.element);
+      return Status::Ok();
+    }
+    if (effect.removed.size() == 1 && InClock(PartitionOfSlot(slot), effect.removed[0])) {
+      Row* stand_in = NewRow(effect.element, 0, false);
+      stand_in->flags |= Row::kOnDisk;
+      stand_in->dot = effect.removed[0];
+      c->InstallRow(stand_in);
+      return Status::Ok();
+    }
+  }
+  ElementWant want;
+  want.names.emplace_back(effect.element);
+  return LoadElementsNow(row, std::move(want));
+}
+
 // A cold key need not be read from disk for effects of this node that say by themselves what was
 // there: a base that removes a dot replaced a string, one that removes none met no key, and a clear
-// met one. Then a stand-in takes the old object's place. After a salvage the log has holes, and
-// other nodes have seen other states: so then it does not.
+// met one. Then a stand-in takes the old object's place.
 bool EngineImpl::ReplayUnseen(uint16_t ns, uint16_t slot, uint64_t hash, Dot dot,
                               const Effect& effect, Row** row) {
-  if (!replaying_ || options_.salvage || foreign_actors_.contains(DotActor(dot))) return false;
-  int partition = PartitionOfSlot(slot);
-  const IrregularIndex* index = partitions_[partition].irregular.get();
-  if (index && (!index->clears.empty() || index->Find(ns, slot, effect.key))) return false;
+  if (!SaysByItself(ns, slot, dot, effect)) return false;
   bool base = effect.kind == RowKind::kBase || effect.kind == RowKind::kImplicitBase;
+  int partition = PartitionOfSlot(slot);
   bool clear = effect.kind == RowKind::kClear && effect.scope == ClearScope::kKey &&
                effect.context == ClockOf(partition);
   if (!base && !clear) return false;

@@ -190,7 +190,7 @@ bool EngineImpl::PutElement(KeyView* view, ObjectType type, std::string_view ele
                             std::string_view value) {
   Row* row = view->row_;
   Collection::Element old;
-  bool found = row && row->collection()->Find(element, &old);
+  bool found = row && FindElement(row, element, &old);
   if (found && type == ObjectType::kSet) return false;  // an add of what is there changes nothing
   if (Entangled(*view)) return PutElementIrregular(view, type, element, value);
   Dot dot = EventDot(view->ns_, view->slot_);
@@ -210,7 +210,7 @@ bool EngineImpl::PutElement(KeyView* view, ObjectType type, std::string_view ele
 bool EngineImpl::RemoveElement(KeyView* view, std::string_view element) {
   Row* row = view->row_;
   Collection::Element old;
-  if (!row || !row->collection()->Find(element, &old)) return false;
+  if (!row || !FindElement(row, element, &old)) return false;
   if (Entangled(*view)) return RemoveElementIrregular(view, element);
   if (row->collection()->size() == 1 && row->Has(Row::kHasDeadline)) {
     DropDeadline(view);  // it hangs on no element: nothing else would remove it
@@ -230,7 +230,7 @@ bool EngineImpl::RemoveElement(KeyView* view, std::string_view element) {
 Result<int64_t> EngineImpl::AddToField(KeyView* view, std::string_view field, int64_t increment) {
   Row* row = view->row_;
   Collection::Element old{};
-  bool found = row && row->collection()->Find(field, &old);
+  bool found = row && FindElement(row, field, &old);
   int64_t value = 0;
   if (found && old.counter) {
     value = CounterCell(old.value).value();
@@ -290,7 +290,7 @@ void EngineImpl::CopyKey(const KeyView& from, KeyView* to) {
   if (to->row_) RemoveKey(to);
   ObjectType type = source->object_type();
   // Rows of the source do not move while the copy grows: they are another object's.
-  source->collection()->ForEach([&](const Collection::Element& e) {
+  Whole(source)->ForEach([&](const Collection::Element& e) {
     char digits[24];
     std::string_view value = e.value;
     if (e.counter) value = {digits, FormatInt64(CounterCell(e.value).value(), digits)};

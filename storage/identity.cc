@@ -123,7 +123,7 @@ std::string KernelBootId() {
 }
 
 uint64_t DirectoryFingerprint(const std::string& dir) {
-  struct stat s{};
+  struct stat s {};
   if (stat(dir.c_str(), &s) != 0) return 0;
   return uint64_t(s.st_dev) * 0x9e3779b97f4a7c15 ^ uint64_t(s.st_ino);
 }

@@ -108,6 +108,8 @@ Status EngineImpl::JoinEffect(uint64_t end, uint64_t hlc, const EventHeader& eve
     if (!status.ok()) return status;
   }
   if (row && !row->live()) row = nullptr;
+  Status ready = ReadyElement(row, event.dot, effect);
+  if (!ready.ok()) return ready;
   const IrregularIndex* index = partitions_[event.partition].irregular.get();
   bool irregular = index && (!index->clears.empty() || index->Find(spot.ns, spot.slot, spot.key));
   if (irregular || !JoinRegular(spot, row, hlc, event.dot, effect)) {
@@ -222,7 +224,7 @@ bool EngineImpl::JoinRegularElement(const Spot& spot, Row* row, uint64_t hlc, Do
   bool adds = effect.has_value || implicit;
   if (row && row->object_type() != type) return !adds;
   Collection::Element old{};
-  bool found = row && row->collection()->Find(effect.element, &old);
+  bool found = row && FindElement(row, effect.element, &old);
   bool replaces = found && Removes(effect, old.dot, dot);
   if (!adds) {
     if (!replaces) return true;
@@ -245,7 +247,7 @@ bool EngineImpl::JoinRegularFieldTotal(const Spot& spot, Row* row, uint64_t hlc,
                                        const Effect& effect) {
   Collection::Element field{};
   bool shown = row && row->object_type() == ObjectType::kHash &&
-               row->collection()->Find(effect.element, &field) && field.dot == effect.base_dot;
+               FindElement(row, effect.element, &field) && field.dot == effect.base_dot;
   if (!shown) return IsDead(PartitionOfSlot(spot.slot), effect.base_dot);
   if (!effect.has_value) return false;
   if (field.counter) {

@@ -15,10 +15,6 @@ bool IsElement(RowKind kind) {
          kind == RowKind::kImplicitField;
 }
 
-RowKind ElementKindOf(const Row* row) {
-  return row->object_type() == ObjectType::kSet ? RowKind::kMember : RowKind::kField;
-}
-
 void HoldElement(const Collection::Element& e, RowKind kind, KeyRows* held) {
   RowVersion base{e.hlc, false, {}, 0};
   std::string element(e.key);
@@ -49,7 +45,7 @@ KeyRows& EngineImpl::HoldKey(const Spot& spot) {
   auto& index = partitions_[PartitionOfSlot(spot.slot)].irregular;
   if (!index) index = std::make_unique<IrregularIndex>();
   auto [it, is_new] = index->keys.try_emplace({spot.ns, spot.slot, std::string(spot.key)});
-  if (is_new) FinishElementCapture(spot);
+  if (is_new) FinishFragmentCapture(spot.ns, spot.slot);
   return it->second;
 }
 
@@ -95,15 +91,15 @@ void EngineImpl::PullDeadline(const Row* row, KeyRows* held) const {
 }
 
 void EngineImpl::PullElement(const Row* row, std::string_view element, KeyRows* held) const {
-  RowKind kind = ElementKindOf(row);
+  RowKind kind = ElementKind(row);
   Collection::Element e{};
-  if (held->HoldsElement(kind, element) || !row->collection()->Find(element, &e)) return;
+  if (held->HoldsElement(kind, element) || !FindElement(row, element, &e)) return;
   HoldElement(e, kind, held);
 }
 
 void EngineImpl::PullAll(const Row* row, KeyRows* held) const {
-  RowKind kind = ElementKindOf(row);
-  row->collection()->ForEach([&](const Collection::Element& e) {
+  RowKind kind = ElementKind(row);
+  Whole(row)->ForEach([&](const Collection::Element& e) {
     if (!held->HoldsElement(kind, e.key)) HoldElement(e, kind, held);
     return true;
   });
@@ -183,10 +179,10 @@ void EngineImpl::ClearKeyRows(const Spot& spot, ClearScope scope, RowKind cleare
                               const PartitionClock& context, KeyRows* held) {
   Row* row = FindLive(spot);
   if (row && row->row_form() == RowForm::kCollection) {
-    RowKind kind = ElementKindOf(row);
+    RowKind kind = ElementKind(row);
     std::vector<std::string> removed;
     if (InScope(scope, cleared_kind, {kind, {}, 0, 0})) {
-      row->collection()->ForEach([&](const Collection::Element& e) {
+      Whole(row)->ForEach([&](const Collection::Element& e) {
         if (held->HoldsElement(kind, e.key)) return true;
         if (context.Contains(e.dot)) {
           removed.emplace_back(e.key);

@@ -95,7 +95,7 @@ ObjectType EngineImpl::ShownKind(const Row* row, const KeyRows& held) const {
     if (!others) return current;
   }
   RowKind kind = current == ObjectType::kSet ? RowKind::kMember : RowKind::kField;
-  row->collection()->ForEach([&](const Collection::Element& e) {
+  Whole(row)->ForEach([&](const Collection::Element& e) {
     if (!held.HoldsElement(kind, e.key)) consider(current, e.dot, e.hlc);
     return true;
   });

@@ -113,7 +113,7 @@ uint64_t HashView::size() const { return row_ ? row_->collection()->size() : 0; 
 
 std::optional<std::string_view> HashView::Find(std::string_view field) const {
   Collection::Element e;
-  if (!row_ || !row_->collection()->Find(field, &e)) return std::nullopt;
+  if (!row_ || !engine_->FindElement(row_, field, &e)) return std::nullopt;
   return Shown(e, t_digits);
 }
 
@@ -130,7 +130,7 @@ Result<int64_t> HashView::Add(std::string_view field, int64_t increment) {
 void HashView::ForEach(const std::function<bool(std::string_view, std::string_view)>& fn) const {
   if (!row_) return;
   char digits[24];
-  row_->collection()->ForEach(
+  engine_->Whole(row_)->ForEach(
       [&](const Collection::Element& e) { return fn(e.key, Shown(e, digits)); });
 }
 
@@ -149,13 +149,13 @@ uint64_t HashView::Scan(uint64_t cursor, uint64_t count,
     return 0;
   }
   std::vector<Collection::Element> found;
-  uint64_t next = c->Collect(cursor << (64 - kElementHashBits), count, &found);
+  uint64_t next = engine_->ScanElements(row_, cursor, count, &found);
   for (const auto& e : found) fn(e.key, Shown(e, digits));
-  return next >> (64 - kElementHashBits);
+  return next;
 }
 
 std::pair<std::string_view, std::string_view> HashView::Sample(Random& random) const {
-  Collection::Element e = row_->collection()->Sample(random);
+  Collection::Element e = engine_->SampleElement(row_, random);
   return {e.key, Shown(e, t_digits)};
 }
 
@@ -165,7 +165,7 @@ uint64_t SetView::size() const { return row_ ? row_->collection()->size() : 0; }
 
 bool SetView::Contains(std::string_view member) const {
   Collection::Element e;
-  return row_ && row_->collection()->Find(member, &e);
+  return row_ && engine_->FindElement(row_, member, &e);
 }
 
 bool SetView::Add(std::string_view member) {
@@ -176,7 +176,7 @@ bool SetView::Remove(std::string_view member) { return engine_->RemoveElement(th
 
 void SetView::ForEach(const std::function<bool(std::string_view)>& fn) const {
   if (!row_) return;
-  row_->collection()->ForEach([&](const Collection::Element& e) { return fn(e.key); });
+  engine_->Whole(row_)->ForEach([&](const Collection::Element& e) { return fn(e.key); });
 }
 
 uint64_t SetView::Scan(uint64_t cursor, uint64_t count,
@@ -191,13 +191,13 @@ uint64_t SetView::Scan(uint64_t cursor, uint64_t count,
     return 0;
   }
   std::vector<Collection::Element> found;
-  uint64_t next = c->Collect(cursor << (64 - kElementHashBits), count, &found);
+  uint64_t next = engine_->ScanElements(row_, cursor, count, &found);
   for (const auto& e : found) fn(e.key);
-  return next >> (64 - kElementHashBits);
+  return next;
 }
 
 std::string_view SetView::Sample(class Random& random) const {
-  return row_->collection()->Sample(random).key;
+  return engine_->SampleElement(row_, random).key;
 }
 
 // --- keyspace ---

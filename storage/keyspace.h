@@ -12,8 +12,8 @@
 //
 // Rules:
 //  - Every key (and, for a large collection on disk, every element) that a command names has been
-//    made resident before its handler runs: see CommandRow in server/command.h. Lookups never
-//    block.
+//    made resident before its handler runs: see CommandRow in server/command.h. What is needed
+//    beyond that is read from disk at once, which blocks.
 //  - Expired keys do not exist here.
 //  - string_views given out live until the next change of that key.
 //  - A collection that becomes empty is removed with its last element.
@@ -54,17 +54,17 @@ struct DeadlineChange {
 class KeyView {
  public:
   bool exists() const { return row_ != nullptr; }
-  ObjectType type() const;                  // kNone when absent
+  ObjectType type() const;  // kNone when absent
   std::string_view key() const { return key_; }
-  int64_t deadline_ms() const;              // Unix ms, or kNoDeadline
-  const char* encoding() const;             // as OBJECT ENCODING names it; REQUIRES exists()
-  uint64_t memory_bytes() const;            // as MEMORY USAGE; REQUIRES exists()
-  int64_t idle_seconds() const;             // OBJECT IDLETIME; REQUIRES exists()
-  int frequency() const;                    // OBJECT FREQ (logarithmic counter of LFU)
+  int64_t deadline_ms() const;    // Unix ms, or kNoDeadline
+  const char* encoding() const;   // as OBJECT ENCODING names it; REQUIRES exists()
+  uint64_t memory_bytes() const;  // as MEMORY USAGE; REQUIRES exists()
+  int64_t idle_seconds() const;   // OBJECT IDLETIME; REQUIRES exists()
+  int frequency() const;          // OBJECT FREQ (logarithmic counter of LFU)
 
-  void SetDeadline(int64_t at_ms);          // REQUIRES exists(); for a past one call Remove
-  bool Persist();                           // false when there was no deadline
-  bool Remove();                            // false when absent
+  void SetDeadline(int64_t at_ms);  // REQUIRES exists(); for a past one call Remove
+  bool Persist();                   // false when there was no deadline
+  bool Remove();                    // false when absent
 
  protected:
   friend class Keyspace;
@@ -72,7 +72,7 @@ class KeyView {
   EngineImpl* engine_ = nullptr;
   uint16_t ns_ = 0;
   uint16_t slot_ = 0;
-  uint64_t hash_ = 0;   // XXH3 of the key under the data directory's seed
+  uint64_t hash_ = 0;  // XXH3 of the key under the data directory's seed
   std::string_view key_;
   Row* row_ = nullptr;  // the resident, live object, or none
   bool wrong_type_ = false;
@@ -84,7 +84,7 @@ class StringView : public KeyView {
   // The bytes; empty when absent. A counter is rendered into this view's own buffer, so the view
   // must outlive what value() gave (Reply::View of it: make it Bulk unless is_plain()).
   std::string_view value() const;
-  bool is_plain() const;                    // value() points into the store itself
+  bool is_plain() const;  // value() points into the store itself
 
   // Replaces whatever the key held, of any type. `raw` is for OBJECT ENCODING's eyes only.
   void Set(std::string_view value, DeadlineChange deadline = DeadlineChange::Clear(),
@@ -188,7 +188,7 @@ class Keyspace {
   // Gives `to` (in `to_database`) the content and deadline of `from` with fresh dots, replacing
   // what was there. REQUIRES: `from` exists, and the two are not the same key.
   void Copy(std::string_view from, int to_database, std::string_view to);
-  void Clear();                    // FLUSHDB
+  void Clear();  // FLUSHDB
 
  private:
   template <typename View>

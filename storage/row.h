@@ -35,15 +35,16 @@ struct Deadline {
 
 struct Row {
   enum Flag : uint16_t {
-    kDirty = 1 << 0,        // changed since its last capture
+    kDirty = 1 << 0,  // changed since its last capture
     kHasDeadline = 1 << 1,
-    kOnDisk = 1 << 2,       // its key (or element) may stand in RocksDB
-    kStaleRows = 1 << 3,    // element rows of an earlier life stand in RocksDB: delete them first
+    kOnDisk = 1 << 2,     // its key (or element) may stand in RocksDB
+    kStaleRows = 1 << 3,  // element rows of an earlier life stand in RocksDB: delete them first
     kLongKey = 1 << 4,
-    kRaw = 1 << 5,          // a string that was edited in place: OBJECT ENCODING says raw
-    kPinned = 1 << 6,       // a parked command waits for it: not to be paged out
-    kImplicit = 1 << 7,     // a base that INCR on nothing made
-    kHasRows = 1 << 8,      // element rows (of a native collection), or fragments, in RocksDB
+    kRaw = 1 << 5,           // a string that was edited in place: OBJECT ENCODING says raw
+    kPinned = 1 << 6,        // a parked command waits for it: not to be paged out
+    kImplicit = 1 << 7,      // a base that INCR on nothing made
+    kHasRows = 1 << 8,       // element rows (of a native collection), or fragments, in RocksDB
+    kChangedSince = 1 << 9,  // an element: changed since its collection's capture under way began
   };
 
   uint64_t hlc;
@@ -51,11 +52,11 @@ struct Row {
   uint32_t crc;        // of the payload, as captured
   uint32_t value_len;  // bytes of the value area
   uint32_t access : 24;
-  uint32_t type : 4;   // ObjectType
-  uint32_t form : 4;   // RowForm
+  uint32_t type : 4;  // ObjectType
+  uint32_t form : 4;  // RowForm
   uint16_t flags;
   uint8_t key_len8;
-  uint8_t capture;     // number (mod 256) of the checkpoint that captured it last
+  uint8_t capture;  // number (mod 256) of the checkpoint that captured it last
 
   bool Has(Flag flag) const { return flags & flag; }
   bool live() const { return RowForm(form) != RowForm::kAbsent; }

@@ -57,6 +57,7 @@ class RowTable {
   void MarkDirty(uint64_t hash);
 
   size_t size() const { return size_; }
+  size_t live_size() const { return size_ - absent_; }
   size_t memory_bytes() const;
 
   // fn(Row*), in no particular order. No change of the table inside.

@@ -145,7 +145,7 @@ bool EngineImpl::PutElementIrregular(KeyView* view, ObjectType type, std::string
   EventDot(view->ns_, view->slot_);
   bool is_new = true;
   Collection::Element old;
-  if (view->row_) is_new = !view->row_->collection()->Find(element, &old);
+  if (view->row_) is_new = !FindElement(view->row_, element, &old);
   std::vector<Effect> effects;
   ClearHiddenKinds(*view, &effects);
   RowKind kind = type == ObjectType::kSet ? RowKind::kMember : RowKind::kField;
@@ -189,7 +189,7 @@ Result<int64_t> EngineImpl::AddToFieldIrregular(KeyView* view, std::string_view 
   std::vector<Effect> effects;
   ClearHiddenKinds(*view, &effects);
   Collection::Element old{};
-  bool found = view->row_ && view->row_->collection()->Find(field, &old);
+  bool found = view->row_ && FindElement(view->row_, field, &old);
   Dot base = found ? old.dot : dot;
   std::string name(field);
   if (!view->row_) {
@@ -211,7 +211,7 @@ Result<int64_t> EngineImpl::AddToFieldIrregular(KeyView* view, std::string_view 
   for (const auto& [seen, version] : rows.rows[id].live) total.removed.push_back(seen);
   effects.push_back(std::move(total));
   WriteEffects(view, std::move(effects));
-  if (!view->row_->collection()->Find(field, &old) || !old.counter) return int64_t(0);
+  if (!FindElement(view->row_, field, &old) || !old.counter) return int64_t(0);
   return CounterCell(old.value).value();
 }
 

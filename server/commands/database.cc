@@ -53,7 +53,7 @@ Reply SwapDb(CommandContext& ctx, ArgReader& args) {
     // A key that is on disk only counts as there: a transaction may fail for nothing, never pass.
     auto exists = [&](std::string_view key) {
       for (int database : {int(first), int(second)}) {
-        KeyRef ref{database, key};
+        KeyRef ref{database, key, ElementNeed::kNone};
         if (!ctx.server.engine().Resident({&ref, 1})) return true;
         if (ctx.keys.In(database).Peek(key).exists()) return true;
       }

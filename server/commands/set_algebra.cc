@@ -182,6 +182,7 @@ bool SInterCardKeys(std::span<const std::string_view> argv, std::vector<int>* in
 }
 
 constexpr uint32_t kStores = kWrite | kDenyOom;
+constexpr ElementArgs kAllButDestination = {0, 0, 0, ElementUse::kButFirst};
 constexpr std::string_view kCostOfAll = "O(N) where N is the number of members of all sets";
 constexpr std::string_view kCostOfInter =
     "O(N*M) where N is the size of the smallest set and M is the number of sets";
@@ -189,31 +190,20 @@ using enum KeyAccess;
 
 constexpr CommandRow kRows[] = {
     {"sdiff", -2, kReadonly, 1, -1, 1, kRead, SDiff, "set", "1.0.0", kCostOfAll,
-     "Gives the members of the first set that no other set has"},
+     "Gives the members of the first set that no other set has", kAllElements},
     {"sdiffstore", -3, kStores, 1, -1, 1, kReadWrite, SDiffStore, "set", "1.0.0", kCostOfAll,
-     "Stores the members of one set that no other set has"},
+     "Stores the members of one set that no other set has", kAllButDestination},
     {"sinter", -2, kReadonly, 1, -1, 1, kRead, SInter, "set", "1.0.0", kCostOfInter,
-     "Gives the members that all sets have"},
-    {"sintercard",
-     -3,
-     kReadonly | kMovableKeys,
-     0,
-     0,
-     0,
-     kRead,
-     SInterCard,
-     "set",
-     "7.0.0",
-     kCostOfInter,
-     "Counts the members that all sets have, up to a limit",
-     {},
+     "Gives the members that all sets have", kAllElements},
+    {"sintercard", -3, kReadonly | kMovableKeys, 0, 0, 0, kRead, SInterCard, "set", "7.0.0",
+     kCostOfInter, "Counts the members that all sets have, up to a limit", kAllElements,
      SInterCardKeys},
     {"sinterstore", -3, kStores, 1, -1, 1, kReadWrite, SInterStore, "set", "1.0.0", kCostOfInter,
-     "Stores the members that all sets have"},
+     "Stores the members that all sets have", kAllButDestination},
     {"sunion", -2, kReadonly, 1, -1, 1, kRead, SUnion, "set", "1.0.0", kCostOfAll,
-     "Gives the members that any of the sets has"},
+     "Gives the members that any of the sets has", kAllElements},
     {"sunionstore", -3, kStores, 1, -1, 1, kReadWrite, SUnionStore, "set", "1.0.0", kCostOfAll,
-     "Stores the members that any of the sets has"},
+     "Stores the members that any of the sets has", kAllButDestination},
 };
 
 }  // namespace

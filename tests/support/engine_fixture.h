@@ -55,19 +55,16 @@ class EngineFixture {
     std::vector<KeyRef> refs;
     for (auto key : keys) refs.push_back({database, key});
     bool ran = false;
-    auto run = [&](Status status) {
+    std::function<void(Status)> run = [&](Status status) {
       REQUIRE_MESSAGE(status.ok(), status.message());
+      if (!engine->Resident(refs)) return engine->Load(refs, run);
       REQUIRE(engine->ReserveWrite(4 << 20).ok());
       engine->BeginCommand(SystemClock().WallMs());
       body(engine->Database(database));
       engine->EndCommand();
       ran = true;
     };
-    if (engine->Resident(refs)) {
-      run(Status::Ok());
-    } else {
-      engine->Load(refs, run);
-    }
+    run(Status::Ok());
     REQUIRE(engine->WriteTurn().ok());
     while (!ran) Turn();
   }

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// An engine whose checkpoints a test drives slice by slice: its clock ticks a microsecond each time
+// it is read, so a deadline is a number of steps.
+#pragma once
+
+#include <doctest/doctest.h>
+#include <poll.h>
+
+#include <atomic>
+#include <filesystem>
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "storage/engine_impl.h"
+
+namespace redynamo {
+
+class TickingClock : public Clock {
+ public:
+  int64_t WallMs() const override { return wall_ms; }
+  int64_t MonotonicUs() const override { return ++us_; }
+  int64_t wall_ms = 1'700'000'000'000;
+
+ private:
+  mutable std::atomic<int64_t> us_{0};
+};
+
+class SteppingEngine {
+ public:
+  SteppingEngine() {
+    char name[] = "/tmp/stepping_test_XXXXXX";
+    options.dir = mkdtemp(name);
+    root_ = options.dir;
+    options.sync = SyncMode::kNo;
+    options.log_segment_bytes = 4 << 20;
+    options.databases = 1;
+    options.warm_up = false;
+    options.capture_slice_rows = 64;
+    options.whole_load_rows_max = 200;
+    Open();
+  }
+  ~SteppingEngine() {
+    engine.reset();
+    std::filesystem::remove_all(root_);
+  }
+
+  // As after kill -9.
+  void Crash() {
+    REQUIRE(engine->WriteTurn().ok());
+    engine.reset();
+    Open();
+  }
+
+  // One command; loads first what it needs.
+  void DoWith(const std::vector<KeyRef>& refs, const std::function<void(Keyspace)>& body) {
+    while (!engine->Resident(refs)) {
+      bool loaded = false;
+      engine->Load(refs, [&](Status status) {
+        REQUIRE_MESSAGE(status.ok(), status.message());
+        loaded = true;
+      });
+      REQUIRE(engine->WriteTurn().ok());
+      while (!loaded) Turn();
+    }
+    REQUIRE(engine->ReserveWrite(4 << 20).ok());
+    engine->BeginCommand(clock.wall_ms);
+    body(Keyspace(engine.get(), 0));
+    engine->EndCommand();
+    REQUIRE(engine->WriteTurn().ok());
+  }
+  void Do(std::initializer_list<std::string_view> keys, const std::function<void(Keyspace)>& body) {
+    std::vector<KeyRef> refs;
+    for (auto key : keys) refs.push_back({0, key});
+    DoWith(refs, body);
+  }
+  // Takes over what other threads have handed in, but captures nothing.
+  void Turn() {
+    std::vector<std::function<void()>> work;
+    {
+      std::lock_guard lock(engine->mutex_);
+      work.swap(engine->inbox_);
+    }
+    for (auto& item : work) item();
+    REQUIRE(engine->WriteTurn().ok());
+    poll(nullptr, 0, 1);
+  }
+
+  void Checkpoint() {
+    if (!engine->checkpoint_) engine->StartCheckpoint();
+    FinishCheckpoint();
+  }
+  // One slot without large collections, or one slice of one.
+  void Step() {
+    if (engine->checkpoint_) engine->StepCheckpoint(clock.MonotonicUs() + 2);
+  }
+  // Begins a checkpoint, up to where the key's slot has been captured, and one slice.
+  void StepToSlices(std::string_view key) {
+    while (engine->checkpoint_) FinishCheckpoint();
+    engine->StartCheckpoint();
+    constexpr int kStepsMax = 20'000;  // the key may have gone
+    for (int i = 0; i < kStepsMax && !Capturing(key); i++) Step();
+  }
+  bool Capturing(std::string_view key) const { return engine->CapturingElementsOf(KeySlot(key)); }
+  void FinishCheckpoint() {
+    while (engine->checkpoint_) {
+      engine->StepCheckpoint(clock.MonotonicUs() + 1000);
+      Turn();
+    }
+    CHECK(engine->stats_.last_checkpoint_ok);
+  }
+
+  TickingClock clock;
+  EngineOptions options;
+  std::unique_ptr<EngineImpl> engine;
+
+ private:
+  void Open() {
+    engine = std::make_unique<EngineImpl>(options, EngineHooks{}, &clock);
+    Status status = engine->Open();
+    REQUIRE_MESSAGE(status.ok(), status.message());
+  }
+
+  std::string root_;
+};
+
+}  // namespace redynamo
