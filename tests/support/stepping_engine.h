@@ -4,9 +4,10 @@
 #pragma once
 
 #include <doctest/doctest.h>
-#include <poll.h>
 
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <filesystem>
 #include <functional>
 #include <initializer_list>
@@ -80,12 +81,12 @@ class SteppingEngine {
   void Turn() {
     std::vector<std::function<void()>> work;
     {
-      std::lock_guard lock(engine->mutex_);
+      std::unique_lock lock(engine->mutex_);
+      if (engine->inbox_.empty()) woken_.wait_for(lock, std::chrono::milliseconds(1));
       work.swap(engine->inbox_);
     }
     for (auto& item : work) item();
     REQUIRE(engine->WriteTurn().ok());
-    poll(nullptr, 0, 1);
   }
 
   void Checkpoint() {
@@ -112,13 +113,16 @@ class SteppingEngine {
     CHECK(engine->stats_.last_checkpoint_ok);
   }
 
+  std::condition_variable woken_;
   TickingClock clock;
   EngineOptions options;
   std::unique_ptr<EngineImpl> engine;
 
  private:
   void Open() {
-    engine = std::make_unique<EngineImpl>(options, EngineHooks{}, &clock);
+    EngineHooks hooks;
+    hooks.wake = [this] { woken_.notify_all(); };
+    engine = std::make_unique<EngineImpl>(options, std::move(hooks), &clock);
     Status status = engine->Open();
     REQUIRE_MESSAGE(status.ok(), status.message());
   }
