@@ -107,6 +107,7 @@ struct Config {
   AppendFsync appendfsync = AppendFsync::kAlways;
   uint64_t checkpoint_log_bytes = 0;        // log since the last checkpoint that starts the next
   int64_t checkpoint_interval_seconds = 0;  // 0: by bytes and idle moments only
+  uint64_t large_collection_entries = 0;
   uint64_t log_segment_bytes = 0;
   bool log_salvage = false;            // skip damaged log records at start instead of refusing
   int64_t scrub_interval_seconds = 0;  // one whole pass over the files; 0: never

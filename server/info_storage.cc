@@ -110,6 +110,10 @@ void WriteRedynamoSection(const InfoSource& source, InfoWriter& out) {
   out.Field("cold_load_batches", engine.cold_load_batches);
   out.Field("commands_waited_for_disk", server.stats().parked_for_load);
   out.Field("paged_out_keys", engine.paged_out_keys);
+  out.Field("sparse_keys", engine.sparse_keys);
+  out.Field("cold_elements", engine.cold_elements);
+  out.Field("paged_out_elements", engine.paged_out_elements);
+  out.Field("blocking_loads", engine.blocking_loads);
   out.Field("warming_up", int(engine.warming_up));
   out.Field("disk_bytes", engine.disk_bytes);
   out.Field("block_cache_bytes", engine.block_cache_bytes);

@@ -57,9 +57,9 @@ Server::Server(Settings* settings, const Clock* clock, uint64_t random_seed)
                                 config().latency_monitor_threshold_ms);
   settings_->OnChange(
       {"appendfsync", "maxmemory", "maxmemory-policy", "maxmemory-samples", "checkpoint-log-bytes",
-       "checkpoint-interval", "scrub-interval", "warm-up", "hash-max-listpack-entries",
-       "hash-max-listpack-value", "set-max-listpack-entries", "set-max-listpack-value",
-       "set-max-intset-entries", "lfu-log-factor", "lfu-decay-time"},
+       "checkpoint-interval", "large-collection-entries", "scrub-interval", "warm-up",
+       "hash-max-listpack-entries", "hash-max-listpack-value", "set-max-listpack-entries",
+       "set-max-listpack-value", "set-max-intset-entries", "lfu-log-factor", "lfu-decay-time"},
       [this](const Config&) {
         if (engine_) engine_->Reconfigure(MakeEngineOptions());
         return Status::Ok();
@@ -91,6 +91,7 @@ EngineOptions Server::MakeEngineOptions() const {
   options.set_packed_entries_max = uint32_t(now.set_max_listpack_entries);
   options.set_packed_value_bytes_max = uint32_t(now.set_max_listpack_value_bytes);
   options.set_intset_entries_max = uint32_t(now.set_max_intset_entries);
+  options.whole_load_rows_max = now.large_collection_entries;
   options.lfu_log_factor = now.lfu_log_factor;
   options.lfu_decay_minutes = now.lfu_decay_time_minutes;
   return options;
@@ -154,9 +155,7 @@ int64_t Server::uptime_seconds() const {
   return (clock_->MonotonicUs() - started_monotonic_us_) / 1'000'000;
 }
 
-int64_t Server::now_us() const {
-  return clock_->WallUs();
-}
+int64_t Server::now_us() const { return clock_->WallUs(); }
 
 void Server::RefreshClock() {
   now_ms_ = clock_->WallMs();
@@ -167,9 +166,12 @@ bool Server::HoldsBack(uint32_t flags) const {
   if (writers_wait_ && (flags & kWrite)) return true;
   if (shutdown_.in_progress() && (flags & (kWrite | kMayReplicate))) return true;
   switch (clients_.pause(now_ms_)) {
-    case PauseScope::kNone: return false;
-    case PauseScope::kAll: return true;
-    case PauseScope::kWrites: return flags & (kWrite | kMayReplicate);
+    case PauseScope::kNone:
+      return false;
+    case PauseScope::kAll:
+      return true;
+    case PauseScope::kWrites:
+      return flags & (kWrite | kMayReplicate);
   }
   return false;
 }

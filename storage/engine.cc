@@ -249,6 +249,17 @@ std::string EngineImpl::KeyDigest(int database, std::string_view key) {
   return Hex40(sum.a, sum.b, 1);
 }
 
+void EngineImpl::Reconfigure(const EngineOptions& options) {
+  std::string dir = options_.dir;
+  int databases = options_.databases;
+  options_ = options;
+  options_.dir = dir;
+  options_.databases = databases;
+  whole_load_rows_max_ = options.whole_load_rows_max;
+  whole_load_bytes_max_ = options.whole_load_bytes_max;
+  ApplySyncMode();
+}
+
 EngineStats EngineImpl::Stats() const {
   EngineStats s = stats_;
   LogStats log = log_->stats();
@@ -341,14 +352,6 @@ void Engine::ResetStats() {
   s.paged_out_keys = s.cold_loads = s.cold_load_batches = 0;
 }
 
-void Engine::Reconfigure(const EngineOptions& options) {
-  EngineOptions& mine = impl_->options_;
-  std::string dir = mine.dir;
-  int databases = mine.databases;
-  mine = options;
-  mine.dir = dir;
-  mine.databases = databases;
-  impl_->ApplySyncMode();
-}
+void Engine::Reconfigure(const EngineOptions& options) { impl_->Reconfigure(options); }
 
 }  // namespace redynamo

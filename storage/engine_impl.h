@@ -118,6 +118,7 @@ class EngineImpl {
   void ApplySyncMode() {
     log_->SetSyncMode(checkpoint_waits_sync_ ? SyncMode::kAlways : options_.sync);
   }
+  void Reconfigure(const EngineOptions& options);
   void SwapDatabases(int a, int b);
   EngineStats Stats() const;
   std::string Digest();
@@ -461,6 +462,8 @@ class EngineImpl {
   std::unique_ptr<Log> log_;
   std::unique_ptr<RowStore> store_;
   std::unique_ptr<Background> background_;
+  // What options_ say, for the background's eyes.
+  std::atomic<uint64_t> whole_load_rows_max_{0}, whole_load_bytes_max_{0};
   std::unique_ptr<Background> scrub_pool_;
   std::unique_ptr<Background> free_pool_;  // frees large objects: cold reads do not wait behind
   std::atomic<bool> stopping_{false};      // long background work ends early

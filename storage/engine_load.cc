@@ -35,12 +35,12 @@ Result<Row*> EngineImpl::BuildObject(uint16_t ns, uint64_t position, std::string
   Collection* c = head->row->collection();
   c->MakeSparse(head->element_count);
   c->sparse_state()->ns = ns;
-  if (head->element_count > options_.whole_load_rows_max) return head->row;
+  uint64_t rows_max = whole_load_rows_max_;
+  if (head->element_count > rows_max) return head->row;
   ElementSource source{ns, position, std::string(key), ElementKind(head->row)};
   ElementsRead read;
   HashRange range;
-  Status status = ReadRange(source, {0, options_.whole_load_rows_max + 1},
-                            options_.whole_load_bytes_max, &read, &range);
+  Status status = ReadRange(source, {0, rows_max + 1}, whole_load_bytes_max_, &read, &range);
   if (!status.ok()) {
     delete c;
     FreeRow(head->row);
