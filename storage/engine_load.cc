@@ -3,6 +3,7 @@
 // installed on the data thread unless the namespace was cleared meanwhile. A key under load is not
 // resident, so nobody can have changed it: a write waits for the same load.
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/log_line.h"
@@ -174,8 +175,7 @@ void EngineImpl::TakeLoads(size_t count, std::vector<ColdRead>* batch) {
   load_queue_.erase(load_queue_.begin(), load_queue_.begin() + ptrdiff_t(heads));
   size_t others = std::min(count - heads, element_queue_.size());
   auto end = element_queue_.begin() + ptrdiff_t(others);
-  batch->insert(batch->end(), std::make_move_iterator(element_queue_.begin()),
-                std::make_move_iterator(end));
+  std::move(element_queue_.begin(), end, std::back_inserter(*batch));
   std::vector<ColdRead> rest(std::make_move_iterator(end),
                              std::make_move_iterator(element_queue_.end()));
   element_queue_.swap(rest);

@@ -139,7 +139,8 @@ class Bench:
                                        for w in (f"field:{i:08}", f"value:{i:08}")])
             for at in range(0, fields, CHUNK))
         self.client.pipeline(
-            encode(["SADD", "set"] + [f"member:{i:08}" for i in range(at, min(at + CHUNK, members))])
+            encode(["SADD", "set"] + [f"member:{i:08}"
+                                      for i in range(at, min(at + CHUNK, members))])
             for at in range(0, members, CHUNK))
 
     def one_field(self, label):
