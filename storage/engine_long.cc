@@ -66,7 +66,7 @@ bool EngineImpl::WriteFragments(KeyView* view, uint64_t offset, std::string_view
   Row* row = view->row_;
   if (!row) {
     if (end <= kFragmentBytes || offset == 0 || Entangled(*view)) return false;
-    WriteBase(view, {}, DeadlineChange::Clear(), true);
+    WriteBase(view, "", DeadlineChange::Clear(), true);
     row = view->row_;
   }
   if (row->row_form() == RowForm::kCounter || end > uint64_t(kFragmentBytes) * kFragmentsMax ||
