@@ -9,11 +9,10 @@
 //
 // Clocks and unfinished clears of whole partitions hold as of `position`: replay joins every record
 // from there on, so none of them may count as seen before. A slot's rows, and the irregular rows of
-// its keys, hold as of the slot's own position; replay skips effects on it up to there. An
-// irregular key is captured in one go, with all its elements: that its rows in the table and in the
-// index stem from one moment is what makes them one state. (Elements of a regular key may be
-// captured later than its slot: replaying over them what they have already ends in the same, since
-// each write removes the one before.)
+// its keys, hold as of the slot's own position, and so do the elements of its collections, though
+// captured in slices (element_capture.h); replay skips effects on it up to there. (Fragments of a
+// regular string may be captured later than its slot: replaying over them what they have already
+// ends in the same, since each write removes the one before.)
 #pragma once
 
 #include <cstdint>

@@ -158,6 +158,7 @@ void Collection::DropAbsent(Row* row) { EraseRow(native_->table.HashOf(row->key(
 void Collection::MakeSparse(uint64_t live) {
   native_->sparse = std::make_unique<SparseState>();
   native_->live = live;
+  if (native_->table.size() == 0) native_->table.Expect(live);
 }
 
 bool Collection::MakeWhole() {

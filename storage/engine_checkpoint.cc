@@ -3,10 +3,11 @@
 //
 // A checkpoint walks namespaces and slots in key order on the data thread, a slice at a time. A
 // slot's capture copies its dirty rows into a buffer of operations and notes the log position and
-// key count as of which that holds; element rows of a large collection follow in slices of one
-// leaf. A background task turns the buffers into sorted files and, once the log is synced beyond
-// the last position captured, ingests them with the meta records in one atomic step. A captured row
-// counts as clean at once; if the checkpoint fails, rows with its number become dirty again.
+// key count as of which that holds; element rows of a large collection follow in slices, but show
+// the same moment (element_capture.h). A background task turns the buffers into sorted files and,
+// once the log is synced beyond the last position captured, ingests them with the meta records in
+// one atomic step. A captured row counts as clean at once; if the checkpoint fails, rows with its
+// number become dirty again.
 #include <algorithm>
 #include <deque>
 #include <tuple>

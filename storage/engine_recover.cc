@@ -3,9 +3,8 @@
 //
 // A checkpoint records, per namespace and slot, the log position as of which the slot was captured
 // and how many keys it had. Replay starts at the checkpoint's start and skips, slot by slot, what
-// the capture had already seen. Effects are absolute (a put, a removal, a total), so the rows of a
-// large collection, captured over several turns, come out right when what happened meanwhile is
-// replayed over them.
+// the capture had already seen. Effects are absolute (a put, a removal, a total), and those of this
+// node say what they replace: so the tail's writes to a large collection read its head alone.
 #include <algorithm>
 
 #include "base/check.h"

@@ -35,7 +35,10 @@ const RowTable* RowTable::Child(uint64_t hash) const {
 
 RowTable* RowTable::Child(uint64_t hash, bool create) {
   auto& child = (*children_)[Local(hash) >> 58];
-  if (!child && create) child = std::make_unique<RowTable>(seed_, hash_bits_, level_ + 1);
+  if (!child && create) {
+    child = std::make_unique<RowTable>(seed_, hash_bits_, level_ + 1);
+    child->Expect(expected_ / 64);
+  }
   return child.get();
 }
 
@@ -129,6 +132,13 @@ void RowTable::Grow() {
   std::free(old);
 }
 
+void RowTable::Expect(uint64_t rows) {
+  constexpr uint64_t kLeafExpectedMax = kLeafMax - kLeafMax / 8;  // leaves differ
+  if (rows <= kLeafExpectedMax || level_ >= 6) return;
+  expected_ = rows;
+  children_ = std::make_unique<std::vector<std::unique_ptr<RowTable>>>(64);
+}
+
 void RowTable::Split() {
   children_ = std::make_unique<std::vector<std::unique_ptr<RowTable>>>(64);
   for (size_t i = 0; i < places(); i++) {
@@ -193,6 +203,22 @@ void RowTable::Erase(uint64_t hash, Row* row) {
     }
   }
   words_[hole] = 0;
+  constexpr uint32_t kShrinkFrom = 256;
+  if (capacity_ >= kShrinkFrom && size_ * 8 < capacity_) Shrink();
+}
+
+void RowTable::Shrink() {
+  Word* old = words_;
+  size_t old_places = places();
+  capacity_ = uint32_t(size_ * 2);
+  words_ = static_cast<Word*>(std::calloc(capacity_ + kOverflow, sizeof(Word)));
+  CHECK_THAT(words_ != nullptr);
+  for (size_t i = 0; i < old_places; i++) {
+    if (!old[i]) continue;
+    uint64_t hash = HashOf(RowOf(old[i])->key());
+    while (!Place(hash, old[i])) Grow();
+  }
+  std::free(old);
 }
 
 void RowTable::MarkDirty(uint64_t hash) {

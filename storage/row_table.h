@@ -56,6 +56,11 @@ class RowTable {
   // Notes that a row of this hash is dirty, for WalkDirty.
   void MarkDirty(uint64_t hash);
 
+  // So many rows will come, perhaps in hash order: the table is split at once as it will have to
+  // be. (Else the first of them, which lie close together, would need the space of all.) REQUIRES:
+  // empty.
+  void Expect(uint64_t rows);
+
   size_t size() const { return size_; }
   size_t live_size() const { return size_ - absent_; }
   size_t memory_bytes() const;
@@ -109,6 +114,7 @@ class RowTable {
   void Locate(uint64_t hash, size_t* home, uint16_t* tag) const;
   bool Place(uint64_t hash, Word pointer_and_mark);
   void Grow();
+  void Shrink();
   void Split();
   RowTable* Child(uint64_t hash, bool create);
   const RowTable* Child(uint64_t hash) const;
@@ -122,6 +128,7 @@ class RowTable {
   std::unique_ptr<std::vector<std::unique_ptr<RowTable>>> children_;
   size_t size_ = 0;
   size_t absent_ = 0;
+  uint64_t expected_ = 0;  // rows, see Expect
   uint32_t capacity_ = 0;
   uint8_t hash_bits_;
   uint8_t level_;

@@ -16,9 +16,13 @@ WRITERS = 6
 KEYS_PER_KIND = 120
 PIPELINE_MAX = 24
 ROUND_SECONDS = (.05, .6)
+# Collections of a few elements are sparse, and page-out takes elements.
+SPARSE = ["--large-collection-entries", "4", "--hash-max-listpack-entries", "2",
+          "--set-max-listpack-entries", "2", "--set-max-intset-entries", "2",
+          "--maxmemory", "16mb", "--checkpoint-log-bytes", "256kb", "--warm-up", "no"]
 VARIANTS = [[], ["--io-threads", "2"], ["--checkpoint-interval", "1"],
             ["--maxmemory", "48mb"], ["--warm-up", "no"],
-            ["--checkpoint-log-bytes", "1mb", "--checkpoint-interval", "1"]]
+            ["--checkpoint-log-bytes", "1mb", "--checkpoint-interval", "1"], SPARSE]
 
 
 class Writer(threading.Thread):

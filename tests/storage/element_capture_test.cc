@@ -98,6 +98,7 @@ TEST_CASE("element capture: slices show one moment, whatever changes between the
         for (uint64_t i = random.Below(30); i > 0; i--) change();
         t.Step();
       }
+      t.store->fail_commits = random.Below(4) == 0;
       if (random.Below(4) > 0) t.FinishCheckpoint();
       for (int i = 0; i < 100; i++) change();
       t.Crash();

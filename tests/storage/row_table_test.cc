@@ -226,3 +226,32 @@ TEST_CASE("row table: neighbours are distinct live rows, every one in its turn, 
     CHECK(seen.size() == live.size());
   }
 }
+
+TEST_CASE("row table: expected rows in hash order take no more space than in any order") {
+  constexpr uint64_t kRows = 30'000;
+  Tables random(48);
+  for (uint64_t i = 0; i < kRows; i++) random.Insert(Name(i));
+  Tables ordered(48);
+  ordered.table.Expect(kRows);
+  size_t most = 0;
+  for (const auto& [at, row] : random.model) {
+    ordered.Insert(at.second);
+    most = std::max(most, ordered.table.memory_bytes());
+  }
+  ordered.CheckAgainstModel();
+  CHECK(most < 2 * random.table.memory_bytes());
+}
+
+TEST_CASE("row table: space comes back when most rows have gone") {
+  Tables t(48);
+  for (uint64_t i = 0; i < 20'000; i++) t.Insert(Name(i));
+  size_t full = t.table.memory_bytes();
+  for (uint64_t i = 0; i < 20'000; i++) {
+    if (i % 50 != 0) t.Erase(Name(i));
+  }
+  t.CheckAgainstModel();
+  CHECK(t.table.memory_bytes() < full / 2);
+  for (uint64_t i = 0; i < 20'000; i += 50) t.Erase(Name(i));
+  for (uint64_t i = 0; i < 5'000; i++) t.Insert(Name(i));
+  t.CheckAgainstModel();
+}

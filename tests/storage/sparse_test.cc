@@ -289,6 +289,7 @@ TEST_CASE("sparse: random histories equal a model across page-out, checkpoints a
         PageOut(t);
       } else if (what < 98) {
         if (!t.engine->checkpoint_) t.engine->StartCheckpoint();
+        t.store->fail_commits = random.Below(3) == 0;
         for (uint64_t i = random.Below(3) * 8000; i > 0; i--) t.Step();
         t.Turn();
       } else if (random.Below(10) == 0) {

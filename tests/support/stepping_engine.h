@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "storage/engine_impl.h"
+#include "tests/support/flaky_row_store.h"
 
 namespace redynamo {
 
@@ -110,13 +111,14 @@ class SteppingEngine {
       engine->StepCheckpoint(clock.MonotonicUs() + 1000);
       Turn();
     }
-    CHECK(engine->stats_.last_checkpoint_ok);
+    CHECK(engine->stats_.last_checkpoint_ok != store->fail_commits);
   }
 
   std::condition_variable woken_;
   TickingClock clock;
   EngineOptions options;
   std::unique_ptr<EngineImpl> engine;
+  FlakyRowStore* store = nullptr;  // the engine's
 
  private:
   void Open() {
@@ -125,6 +127,9 @@ class SteppingEngine {
     engine = std::make_unique<EngineImpl>(options, std::move(hooks), &clock);
     Status status = engine->Open();
     REQUIRE_MESSAGE(status.ok(), status.message());
+    auto flaky = std::make_unique<FlakyRowStore>(std::move(engine->store_));
+    store = flaky.get();
+    engine->store_ = std::move(flaky);
   }
 
   std::string root_;
