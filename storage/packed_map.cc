@@ -15,6 +15,7 @@ namespace {
 
 constexpr uint8_t kCounterFlag = 1;
 constexpr uint8_t kOtherActorFlag = 2;
+constexpr uint8_t kAsBaseFlag = 4;
 
 uint64_t ReadVarint(const char*& p) {
   uint64_t v = uint8_t(*p++);
@@ -40,14 +41,19 @@ PackedMap::Element PackedMap::At(uint32_t offset) const {
   if (offset >= used_) return e;
   const char* p = data_ + offset;
   uint8_t flags = uint8_t(*p++);
-  uint64_t n = DotCounter(base_dot_) + uint64_t(UnZigZag(ReadVarint(p)));
-  e.hlc = base_hlc_ + uint64_t(UnZigZag(ReadVarint(p)));
-  uint16_t actor = DotActor(base_dot_);
-  if (flags & kOtherActorFlag) {
-    std::memcpy(&actor, p, 2);
-    p += 2;
+  if (flags & kAsBaseFlag) {
+    e.dot = base_dot_;
+    e.hlc = base_hlc_;
+  } else {
+    uint64_t n = DotCounter(base_dot_) + uint64_t(UnZigZag(ReadVarint(p)));
+    e.hlc = base_hlc_ + uint64_t(UnZigZag(ReadVarint(p)));
+    uint16_t actor = DotActor(base_dot_);
+    if (flags & kOtherActorFlag) {
+      std::memcpy(&actor, p, 2);
+      p += 2;
+    }
+    e.dot = MakeDot(actor, n);
   }
-  e.dot = MakeDot(actor, n);
   e.counter = flags & kCounterFlag;
   uint64_t key_len = ReadVarint(p);
   e.key = {p, key_len};
@@ -68,11 +74,15 @@ std::string_view PackedMap::EncodeElement(std::string_view key, std::string_view
                                           bool counter, Dot dot, uint64_t hlc,
                                           std::string* scratch) const {
   scratch->clear();
+  bool as_base = dot == base_dot_ && hlc == base_hlc_;
   bool other = DotActor(dot) != DotActor(base_dot_);
-  scratch->push_back(char((counter ? kCounterFlag : 0) | (other ? kOtherActorFlag : 0)));
-  PutVarint(scratch, ZigZag(int64_t(DotCounter(dot) - DotCounter(base_dot_))));
-  PutVarint(scratch, ZigZag(int64_t(hlc - base_hlc_)));
-  if (other) PutFixed16(scratch, DotActor(dot));
+  scratch->push_back(char((counter ? kCounterFlag : 0) | (other ? kOtherActorFlag : 0) |
+                          (as_base ? kAsBaseFlag : 0)));
+  if (!as_base) {
+    PutVarint(scratch, ZigZag(int64_t(DotCounter(dot) - DotCounter(base_dot_))));
+    PutVarint(scratch, ZigZag(int64_t(hlc - base_hlc_)));
+    if (other) PutFixed16(scratch, DotActor(dot));
+  }
   PutLengthPrefixed(scratch, key);
   PutLengthPrefixed(scratch, value);
   return *scratch;
@@ -129,9 +139,12 @@ bool PackedMap::Load(std::string_view encoded) {
   std::string_view blob = in.rest();
   for (uint64_t i = 0; i < count && in.ok(); i++) {
     uint8_t flags = in.Byte();
-    in.Varint();
-    in.Varint();
-    if (flags & ~(kCounterFlag | kOtherActorFlag)) return false;
+    if (flags & ~(kCounterFlag | kOtherActorFlag | kAsBaseFlag)) return false;
+    if ((flags & kAsBaseFlag) && (flags & kOtherActorFlag)) return false;
+    if (!(flags & kAsBaseFlag)) {
+      in.Varint();
+      in.Varint();
+    }
     if (flags & kOtherActorFlag) in.Fixed16();
     in.LengthPrefixed();
     std::string_view value = in.LengthPrefixed();

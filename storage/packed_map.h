@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // PackedMap: a small hash or set as one blob, in insertion order (ENGINE.md section 4, packed).
 //
-//   element := flags u8, Δn zigzag, Δhlc zigzag, [actor u16], key length, key, value length, value
+//   element := flags u8, [version], key length, key, value length, value
+//   version := Δn zigzag, Δhlc zigzag, [actor u16]        unless flags say: as the base
 //
-// Each element is a row with its own dot and stamp, kept as differences to the map's base (the dot
-// and stamp of its first element): elements of one command cost two bytes for both. Lengths and
-// differences are varints. A set's values are empty.
+// Each element is a row with its own dot and stamp, kept as differences to the map's base, the dot
+// and stamp of its first element: elements of its command say "as the base", those of another one
+// cost the two differences. Lengths and differences are varints. A set's values are empty.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +25,7 @@ class PackedMap {
     Dot dot = 0;
     uint64_t hlc = 0;
     bool counter = false;
-    uint32_t offset = 0;     // of this element, and of the next one
+    uint32_t offset = 0;  // of this element, and of the next one
     uint32_t end = 0;
   };
 

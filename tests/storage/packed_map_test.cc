@@ -79,6 +79,25 @@ TEST_CASE("packed map: random changes equal a plain list in insertion order") {
   }
 }
 
+TEST_CASE("packed map: elements of one command cost three bytes beside their text") {
+  PackedMap map;
+  const Dot dot = MakeDot(3, 77);
+  for (int i = 0; i < 10; i++) {
+    map.Append("field" + std::to_string(i), "value00000", false, dot, 123456789);
+  }
+  CHECK(map.bytes() == 10 * (3 + 6 + 10));
+  std::string bytes;
+  map.EncodeTo(&bytes);
+  PackedMap back;
+  REQUIRE(back.Load(bytes));
+  auto e = back.Find("field9");
+  REQUIRE(back.Valid(e));
+  CHECK(e.dot == dot);
+  CHECK(e.hlc == 123456789);
+  map.Replace(map.Find("field9"), "value00001", true, MakeDot(4, 77), 123456789);
+  CHECK(map.Find("field9").dot == MakeDot(4, 77));  // another actor's is no base
+}
+
 TEST_CASE("packed map: an emptied map begins again") {
   PackedMap map;
   map.Append("k", "v", false, MakeDot(0, 1), 1);
