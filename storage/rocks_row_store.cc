@@ -6,6 +6,9 @@
 #include <rocksdb/sst_file_reader.h>
 #include <rocksdb/sst_file_writer.h>
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <shared_mutex>
@@ -37,9 +40,16 @@ std::string WhileReading(RocksFamily family, std::string_view key) {
 
 Status Closing() { return {StatusCode::kShutdown, "the store is closing"}; }
 
-class ErrorListener : public rocksdb::EventListener {
+class Listener : public rocksdb::EventListener {
  public:
-  explicit ErrorListener(RocksDatabase* database) : database_(database) {}
+  explicit Listener(RocksDatabase* database)
+      : database_(database),
+        thread_nice_(getpriority(PRIO_PROCESS, 0) + database->options.compaction_nice) {}
+
+  // On the thread that compacts. RocksDB itself knows normal, nice 19 and idle priority only.
+  void OnCompactionBegin(rocksdb::DB*, const rocksdb::CompactionJobInfo&) override {
+    setpriority(PRIO_PROCESS, id_t(gettid()), thread_nice_);
+  }
 
   void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* error) override {
     database_->background_error = true;
@@ -51,6 +61,7 @@ class ErrorListener : public rocksdb::EventListener {
 
  private:
   RocksDatabase* database_;
+  const int thread_nice_;
 };
 
 class RocksSnapshot : public RowSnapshot {
@@ -138,7 +149,7 @@ class RocksRowStoreImpl : public RocksRowStore {
     database_.directory = directory;
     database_.options = options;
     database_.set = MakeRocksOptions(options);
-    database_.set.db.listeners.push_back(std::make_shared<ErrorListener>(&database_));
+    database_.set.db.listeners.push_back(std::make_shared<Listener>(&database_));
   }
   ~RocksRowStoreImpl() override { Close().ok(); }
 
@@ -201,12 +212,6 @@ class RocksRowStoreImpl : public RocksRowStore {
 };
 
 Status RocksRowStoreImpl::Start() {
-  rocksdb::Env* env = database_.set.db.env;
-  if (database_.options.idle_priority) {
-    for (auto pool : {rocksdb::Env::BOTTOM, rocksdb::Env::LOW, rocksdb::Env::HIGH}) {
-      env->LowerThreadPoolCPUPriority(pool, rocksdb::CpuPriority::kIdle).PermitUncheckedError();
-    }
-  }
   rocksdb::DB* db = nullptr;
   rocksdb::Status status;
   if (database_.options.read_only) {

@@ -20,10 +20,11 @@ struct RocksRowStoreOptions {
   // as that. Files of a batch go first.
   uint64_t background_bytes_per_second = 0;
 
-  // Compaction threads. They run at SCHED_IDLE: they never preempt the data thread, and stand still
-  // while every core is busy. The threads are shared by all stores of the process.
+  // Compaction threads, shared by all stores of the process, and what is added to the process' nice
+  // value for them: 10 is about a tenth of a busy core. Idle priority (SCHED_IDLE) is too little:
+  // on a machine kept busy by others, compaction stood still and the disk filled.
   int background_threads = 2;
-  bool idle_priority = true;
+  int compaction_nice = 10;
 
   uint64_t file_bytes_max = 64 << 20;  // where ingest files and compaction outputs are cut
   uint64_t block_bytes = 4096;
