@@ -117,6 +117,7 @@ void WriteRedynamoSection(const InfoSource& source, InfoWriter& out) {
   out.Field("warming_up", int(engine.warming_up));
   out.Field("disk_bytes", engine.disk_bytes);
   out.Field("block_cache_bytes", engine.block_cache_bytes);
+  out.Field("disk_index_bytes", engine.disk_index_bytes);
   out.Field("scrub_rounds", engine.scrub_rounds);
   out.Field("scrub_rows", engine.scrub_rows);
   out.Field("scrub_errors", engine.scrub_errors);

@@ -38,6 +38,7 @@ MemoryReport MakeMemoryReport(Server& server, const EngineStats& engine) {
   report.startup = server.startup_memory_bytes();
   report.resident = ResidentBytes();
   report.block_cache = engine.block_cache_bytes;
+  report.disk_index = engine.disk_index_bytes;
   report.resident_keys = engine.resident_keys;
   report.keys = engine.resident_keys + engine.cold_keys;
   if (server.has_engine()) report.log_buffer = server.engine().BufferedBytes();

@@ -18,11 +18,12 @@ struct MemoryReport {
   uint64_t clients = 0;     // their buffers
   uint64_t log_buffer = 0;  // records not yet written
   uint64_t block_cache = 0;
+  uint64_t disk_index = 0;  // index and filter blocks of the files
   uint64_t keys = 0;        // resident and cold
   uint64_t resident_keys = 0;
   AllocatorFigures allocator;
 
-  uint64_t overhead() const { return startup + clients + log_buffer + block_cache; }
+  uint64_t overhead() const { return startup + clients + log_buffer + block_cache + disk_index; }
   uint64_t dataset() const { return used > overhead() ? used - overhead() : 0; }
   double PeakPercent() const { return Ratio(used, peak) * 100; }
   double DatasetPercent() const;  // of what came after the start

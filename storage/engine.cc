@@ -283,6 +283,7 @@ EngineStats EngineImpl::Stats() const {
                                                              ? log_->appended()
                                                              : log_->segments().front().first);
   s.block_cache_bytes = rows.block_cache_bytes;
+  s.disk_index_bytes = rows.table_reader_bytes;
   s.warming_up = options_.warm_up && !warm_up_done_;
   return s;
 }

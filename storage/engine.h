@@ -101,6 +101,7 @@ struct EngineStats {
   uint64_t cold_elements = 0, paged_out_elements = 0;
   uint64_t blocking_loads = 0;  // reads that a running command had to wait for
   uint64_t used_memory_bytes = 0, disk_bytes = 0, block_cache_bytes = 0;
+  uint64_t disk_index_bytes = 0;  // index and filter blocks of the files, in memory
   uint64_t scrub_rounds = 0, scrub_rows = 0, scrub_errors = 0;
   uint64_t recovered_records = 0, recovered_cut_bytes = 0, salvaged_records = 0;
   int64_t recovery_ms = 0;

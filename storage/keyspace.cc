@@ -50,7 +50,8 @@ const char* KeyView::encoding() const {
 }
 
 uint64_t KeyView::memory_bytes() const {
-  uint64_t bytes = RowMemory(row_) + 12;  // and its share of the table
+  const RowTable& rows = engine_->Slot(ns_, slot_)->rows;
+  uint64_t bytes = RowMemory(row_) + rows.memory_bytes() / rows.size();
   if (row_->row_form() == RowForm::kCollection) bytes += row_->collection()->memory_bytes();
   if (row_->row_form() == RowForm::kLong) bytes += row_->long_string()->memory_bytes();
   return bytes;
