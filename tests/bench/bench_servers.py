@@ -79,6 +79,30 @@ class Server:
     def disk_bytes(self):
         return int(subprocess.check_output(["du", "-s", "-B1", self.dir]).split()[0])
 
+    def info(self, field):
+        """A number of INFO."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=600) as s:
+            s.sendall(b"*2\r\n$4\r\nINFO\r\n$10\r\neverything\r\n")
+            reader = s.makefile("rb")
+            text = reader.read(int(reader.readline()[1:])).decode()
+        return int(re.search(rf"^{field}:(\d+)", text, re.M).group(1))
+
+    def wait_settled(self, seconds_max, quiet_seconds=75):
+        """Waits until the directory has not shrunk for a while, longer than a checkpoint takes to
+        come by itself. Gives after how many seconds it had the size that it kept."""
+        begin = last_change = time.monotonic()
+        least = self.disk_bytes()
+
+        def quiet():
+            nonlocal least, last_change
+            used = self.disk_bytes()
+            if used < least:
+                least, last_change = used, time.monotonic()
+            return time.monotonic() - last_change > quiet_seconds
+
+        wait_until(quiet, seconds_max, step_seconds=1)
+        return last_change - begin
+
     def pause(self):
         self.process.send_signal(signal.SIGSTOP)
 

@@ -15,12 +15,14 @@ import os
 import platform
 import statistics
 import subprocess
+import sys
 import threading
 
 from bench_servers import (LOAD_CORE, MIB, PORTS, ROOT, SERVER_CORE, Server, benchmark,
                            fill_collection, fill_strings, wait_until)
 
 KEYS = 1_000_000
+SETTLE_SECONDS = 600
 FIELDS = ["rps", "p50_ms", "p99_ms", "p999_ms", "max_ms"]
 # appendfsync, bytes of a value, tests of redis-benchmark, depths of pipelines
 SPEED_CASES = [
@@ -141,17 +143,22 @@ def memory(args, results):
               f"ours {rss['ours'] // MIB} MiB, ratio {ratio:.2f}", flush=True)
 
 
+IDLE_SECONDS = 60
+
+
 def restart(args, results):
+    """kill -9 right after the filling, and after an idle minute: for Redis the same file."""
     keys = 5_000_000 // (10 if args.quick else 1)
     for kind in PORTS:
         server = Server(kind, "everysec")
         fill_strings(server, keys)
         server.kill()
         entry = {"keys": keys, "after_kill_s": server.start()}
-        if kind == "ours":  # an idle minute ends in a checkpoint; SAVE is the same, at once
-            server.command("SAVE")
-            server.kill()
-            entry["after_checkpoint_s"] = server.start()
+        wait_until(lambda: False, IDLE_SECONDS)
+        server.kill()
+        entry["after_idle_minute_s"] = server.start()
+        if server.command("DBSIZE") != f":{keys}":
+            sys.exit(f"{kind} lost keys: {server.command('DBSIZE')} of {keys}")
         results["restart"][kind] = entry
         seconds = ", ".join(f"{name} {value:.2f}" for name, value in entry.items()
                             if name.endswith("_s"))
@@ -161,37 +168,56 @@ def restart(args, results):
 
 def pageout(args, results):
     """Data of four times maxmemory, files in the page cache. The threads that read cold keys may
-    use the load's core too; a first run, not measured, lets compactions of the filling end."""
+    use the load's core too; a first run, not measured, lets compactions of the filling end. Beside
+    it, Redis' GETs with all of it in memory: the same load, as a measure of the machine."""
     limit = (64 if args.quick else 256) * MIB
     keys = 4 * limit // 150
     server = Server("ours", "everysec", "--maxmemory", str(limit), "--maxmemory-policy", "page-out",
                     cores=f"{SERVER_CORE},{LOAD_CORE}")
     fill_strings(server, keys)
     server.command("SAVE")
-    runs = []
-    for _ in range(args.rounds + 1):
-        runs.append(benchmark(server.port, 16, 400_000, "-r", str(keys), "GET", "key:__rand_int__"))
-    figures = {field: statistics.median(run[field] for run in runs[1:]) for field in FIELDS}
-    resident = server.rss_bytes()
-    results["pageout"] = {"keys": keys, "maxmemory": limit, "rss": resident, **figures}
-    print(f"page-out: {keys} keys in {limit // MIB} MiB, GET P=16 {figures['rps']:.0f}/s, "
-          f"p99 {figures['p99_ms']} ms, p99.9 {figures['p999_ms']} ms, "
-          f"resident {resident // MIB} MiB", flush=True)
-    server.remove()
+    server.wait_settled(SETTLE_SECONDS)
+    servers = {"ours": server, "redis": Server("redis", "everysec")}
+    fill_strings(servers["redis"], keys)
+    resident = 0
+
+    def measure(server):
+        nonlocal resident
+        figures = benchmark(server.port, 16, 400_000, "-r", str(keys), "GET", "key:__rand_int__")
+        if server.kind == "ours":
+            resident = max(resident, server.rss_bytes())
+        return figures
+
+    runs = alternate(servers, args.rounds + 1, measure)
+    figures = medians({kind: rows[1:] for kind, rows in runs.items()})
+    misses = server.info("keyspace_misses")
+    ours = figures["ours"]
+    results["pageout"] = {"keys": keys, "maxmemory": limit, "rss": resident, "misses": misses,
+                          "redis_rps": figures["redis"]["rps"], **ours}
+    print(f"page-out: {keys} keys in {limit // MIB} MiB, GET P=16 {ours['rps']:.0f}/s "
+          f"(redis, all in memory, {figures['redis']['rps']:.0f}/s), p99 {ours['p99_ms']} ms, "
+          f"p99.9 {ours['p999_ms']} ms, {misses} of the keys not found, resident at most "
+          f"{resident // MIB} MiB", flush=True)
+    for server in servers.values():
+        server.remove()
 
 
 def disk(args, results):
-    keys = KEYS // 10 if args.quick else 5 * KEYS  # two log segments of 64 MB stand beside it
-    server = Server("ours", "everysec", "--checkpoint-interval", "5")
-    for _ in range(10):
+    """Every key written, then overwritten ten times; then nobody asks for anything until the
+    directory has stopped shrinking. Two log segments of 64 MiB stand beside the rows."""
+    keys = KEYS // 10 if args.quick else 5 * KEYS
+    server = Server("ours", "everysec")
+    for _ in range(11):
         fill_strings(server, keys)
-    server.command("SAVE")
     raw = keys * 116
-    wait_until(lambda: server.disk_bytes() <= 1.8 * raw, 120, step_seconds=1)
+    at_end = server.disk_bytes()
+    seconds = server.wait_settled(SETTLE_SECONDS)
     used = server.disk_bytes()
-    results["disk"] = {"raw": raw, "used": used, "ratio": used / raw}
-    print(f"disk: {raw // MIB} MiB of data written ten times stand in {used // MIB} MiB, "
-          f"ratio {used / raw:.2f}", flush=True)
+    results["disk"] = {"raw": raw, "used_at_end": at_end, "used": used, "ratio": used / raw,
+                       "settled_after_s": seconds}
+    print(f"disk: {raw // MIB} MiB of data overwritten ten times stand in {used // MIB} MiB, "
+          f"ratio {used / raw:.2f}; {at_end // MIB} MiB at the last write, settled {seconds:.0f} s "
+          f"later", flush=True)
     server.remove()
 
 
