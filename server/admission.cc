@@ -10,8 +10,6 @@ namespace {
 
 // Redis shows this much of the name, and of the arguments together.
 constexpr size_t kShownBytesMax = 128;
-// What a record costs in the log beside the bytes of its arguments.
-constexpr uint64_t kLogBytesPerArg = 64;
 
 bool Arity(const AdmissionCall& call, Reply* refusal) {
   if (CommandTable::ArityFits(*call.command.row, call.argv.size())) return true;
@@ -56,13 +54,12 @@ bool Memory(const AdmissionCall& call, Reply* refusal) {
 
 bool LogSpace(const AdmissionCall& call, Reply* refusal) {
   if (!call.server.has_engine()) return true;
-  uint64_t bytes = call.session.transaction.queued_bytes;
-  for (std::string_view arg : call.argv) bytes += arg.size() + kLogBytesPerArg;
-  Status room = call.server.engine().ReserveWrite(bytes);
+  Engine& engine = call.server.engine();
+  uint64_t bytes = ArgumentLogBytes(engine, *call.command.row, call.argv) +
+                   call.session.transaction.queued_log_bytes;
+  Status room = engine.ReserveWrite(bytes);
   if (__builtin_expect(room.ok(), 1)) return true;
-  std::string_view message = room.message();
-  bool has_code = message.starts_with("MISCONF ");
-  *refusal = Reply::ErrorText((has_code ? "" : "MISCONF ") + std::string(message));
+  *refusal = NoLogSpace(room);
   return false;
 }
 
@@ -107,6 +104,26 @@ std::string_view Shown(std::string_view bytes, size_t most) {
 }  // namespace
 
 std::span<const AdmissionCheck> AdmissionChecks() { return kChecks; }
+
+// Each key may need an event and a clear of what it was; each element repeats its key.
+uint64_t ArgumentLogBytes(const Engine& engine, const CommandRow& row,
+                          std::span<const std::string_view> argv) {
+  bool one_key = row.first_key > 0 && row.first_key == row.last_key;
+  uint64_t keys = one_key ? 2 : argv.size() / size_t(std::max<int>(row.key_step, 1)) + 1;
+  uint64_t bytes = keys * engine.EventLogBytes() + argv.size() * kEffectLogBytes;
+  if (one_key && size_t(row.first_key) < argv.size()) {
+    bytes += argv.size() * argv[size_t(row.first_key)].size();
+  }
+  for (std::string_view arg : argv) bytes += arg.size();
+  return bytes;
+}
+
+Reply NoLogSpace(const Status& status) {
+  std::string_view message = status.message();
+  bool has_code = message.starts_with("MISCONF ");
+  std::string_view code = status.code() == StatusCode::kInvalidArgument ? "ERR " : "MISCONF ";
+  return Reply::ErrorText(std::string(has_code ? "" : code) + std::string(message));
+}
 
 bool LooksLikeHttp(std::string_view name) {
   return EqualsIgnoreCase(name, "post") || EqualsIgnoreCase(name, "host:");

@@ -11,6 +11,8 @@
 
 namespace redynamo {
 
+class Engine;
+
 // One command that asks to be run.
 struct AdmissionCall {
   Server& server;
@@ -30,6 +32,12 @@ struct AdmissionCheck {
 
 // In the order in which Redis checks, so that the same error wins.
 std::span<const AdmissionCheck> AdmissionChecks();
+
+// At most so many bytes of log for what the arguments say: it is reserved before anything is done.
+uint64_t ArgumentLogBytes(const Engine& engine, const CommandRow& row,
+                          std::span<const std::string_view> argv);
+// What a client is told of a log that has no room, or not that much: -MISCONF or -ERR.
+Reply NoLogSpace(const Status& status);
 
 // A web page can make its reader's browser send commands to a server of the reader's network. Such
 // a request has one of these words first in a line; its connection is closed at once, as in Redis.

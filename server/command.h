@@ -107,6 +107,9 @@ using GetOtherKeys = void (*)(std::span<const std::string_view> argv, std::vecto
 // arguments are wrong.
 using GetWalk = bool (*)(std::span<const std::string_view> argv, KeyWalk* walk);
 
+// For commands that may write more than their arguments say: at most so many bytes of log more.
+using GetLogBytes = uint64_t (*)(CommandContext& ctx);
+
 struct CommandRow {
   std::string_view name;  // lower case; "config|get" for a subcommand
   int16_t arity;          // with the name(s); negative: at least
@@ -124,6 +127,7 @@ struct CommandRow {
   GetKeys get_keys = nullptr;
   GetOtherKeys get_other_keys = nullptr;
   GetWalk get_walk = nullptr;
+  GetLogBytes get_log_bytes = nullptr;
 };
 
 // Bits of notify-keyspace-events.

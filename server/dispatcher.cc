@@ -126,6 +126,9 @@ ExecuteResult Dispatcher::Queue(Session& session, const Command& command,
     queued.bytes.append(arg);
   }
   transaction.queued_bytes += queued.bytes.size();
+  if (command.has(kWrite) && server_.has_engine()) {
+    transaction.queued_log_bytes += ArgumentLogBytes(server_.engine(), *command.row, argv);
+  }
   transaction.queued_flags |=
       command.row->flags & (kWrite | kDenyOom | kWholeDatabase | kMayReplicate);
   transaction.uses_engine |= command.uses_engine;
@@ -400,7 +403,9 @@ void Dispatcher::Run(Session& session, const Command& command,
                          argv,
                          session.resp};
   ArgReader args(argv.subspan(command.container ? 2 : 1));
-  Reply reply = command.row->handler(context, args);
+  bool grows = command.row->get_log_bytes || session.transaction.running;
+  Status room = __builtin_expect(grows, 0) ? ReserveLog(context) : Status::Ok();
+  Reply reply = room.ok() ? command.row->handler(context, args) : NoLogSpace(room);
   ServerStats& stats = server_.stats();
   stats.commands_processed++;
   CommandStats& figures = stats.commands[command.id];
@@ -422,6 +427,16 @@ void Dispatcher::Run(Session& session, const Command& command,
     server_.pubsub().FeedMonitors(session, argv, server_.now_us());
   }
   if (__builtin_expect(ticks >= slow_ticks_, 0)) RecordSlow(session, command, argv, ticks);
+}
+
+// What admission has not reserved: what the command copies, and each part of a transaction anew,
+// since those before it may have taken more than their arguments said.
+Status Dispatcher::ReserveLog(CommandContext& context) {
+  const CommandRow& row = *context.row;
+  if (!(row.flags & kWrite) || !server_.has_engine()) return Status::Ok();
+  uint64_t bytes = ArgumentLogBytes(server_.engine(), row, context.argv);
+  if (row.get_log_bytes) bytes += row.get_log_bytes(context);
+  return server_.engine().ReserveWrite(bytes);
 }
 
 void Dispatcher::SetSlowThresholds(int64_t slowlog_us, int64_t latency_ms) {

@@ -73,6 +73,7 @@ class Dispatcher {
                          std::span<const std::string_view> argv);
   void Run(Session& session, const Command& command, std::span<const std::string_view> argv,
            uint64_t start_ticks);
+  Status ReserveLog(CommandContext& context);
   void RecordSlow(Session& session, const Command& command, std::span<const std::string_view> argv,
                   uint64_t ticks);
   ExecuteResult Finish(Session& session);

@@ -69,6 +69,7 @@ struct TransactionState {
   bool watch_failed = false;    // a watched key has changed: EXEC answers nil
   std::vector<QueuedCommand> queue;
   uint64_t queued_bytes = 0;
+  uint64_t queued_log_bytes = 0;  // of the queue's writes, see ArgumentLogBytes
   uint32_t queued_flags = 0;    // of all queued commands together
   bool uses_engine = false;     // any of them does
 };

@@ -110,6 +110,12 @@ void PutEvent(std::string* out, const EventHeader& event) {
   PutVarint(out, event.ns);
 }
 
+void PutSwap(std::string* out, uint64_t a, uint64_t b) {
+  out->push_back(char(kSwapToken));
+  PutVarint(out, a);
+  PutVarint(out, b);
+}
+
 void PutEffectHead(std::string* out, RowKind kind, uint8_t tag_bits, std::string_view key) {
   out->push_back(char(uint8_t(kind) | tag_bits));
   if (!(tag_bits & kTagSameKey)) PutLengthPrefixed(out, key);
@@ -160,7 +166,8 @@ void PutEffect(std::string* out, const Effect& effect) {
 }
 
 Status ReadEvents(std::string_view record, uint64_t* hlc,
-                  const std::function<Status(const EventHeader&, const Effect&)>& on_effect) {
+                  const std::function<Status(const EventHeader&, const Effect&)>& on_effect,
+                  const std::function<Status(uint64_t, uint64_t)>& on_swap) {
   ByteReader in(record);
   if (in.Byte() != kEventsRecord) return Corruption("record is not of events");
   *hlc = in.Fixed64();
@@ -177,6 +184,13 @@ Status ReadEvents(std::string_view record, uint64_t* hlc,
         return Corruption("bad event header");
       event.partition = uint16_t(partition);
       event.ns = uint16_t(ns);
+      continue;
+    }
+    if (tag == kSwapToken) {
+      uint64_t a = in.Varint(), b = in.Varint();
+      if (!in.ok() || !on_swap) return Corruption("unexpected exchange of databases");
+      Status status = on_swap(a, b);
+      if (!status.ok()) return status;
       continue;
     }
     Effect effect;

@@ -3,6 +3,7 @@
 //
 //   record  := 0x01 hlc:8 token*                          one command, however many keys it changed
 //   token   := 0xff partition actor n ns                  the event that what follows belongs to
+//            | 0xfe a b                                   databases a and b exchange namespaces
 //            | tag [key] [element] [removed] [value]      one effect
 //   tag     := kind (low 4 bits) | 0x10 a value follows | 0x20 removed dots follow | 0x40 same key
 //              as the effect before
@@ -23,8 +24,9 @@
 //
 //   01 <hlc> | ff 05 00 09 00 | 14 "k" 00 08 01 <905 bytes>
 //
-// Another record: 0x02 names an actor's local index (index:varint, 16 bytes of id), 0x03 exchanges
-// two databases' namespaces (a b: varint).
+// Effects name namespaces, not databases, so it does not matter where in its record an exchange
+// stands. Another record: 0x02 names an actor's local index (index:varint, 16 bytes of id), 0x03 is
+// an exchange alone (a b: varint), as logs of format 1 have it.
 #pragma once
 
 #include <cstdint>
@@ -61,6 +63,7 @@ enum class ClearScope : uint8_t { kKey = 0, kKeyKind = 1, kNamespace = 2, kParti
 enum RecordType : uint8_t { kEventsRecord = 1, kActorRecord = 2, kSwapRecord = 3 };
 
 inline constexpr uint8_t kEventToken = 0xff;
+inline constexpr uint8_t kSwapToken = 0xfe;
 inline constexpr uint8_t kTagValue = 0x10;
 inline constexpr uint8_t kTagRemoved = 0x20;
 inline constexpr uint8_t kTagSameKey = 0x40;
@@ -88,6 +91,7 @@ struct Effect {
 
 // Writers append to the record that is being built.
 void PutEvent(std::string* out, const EventHeader& event);
+void PutSwap(std::string* out, uint64_t a, uint64_t b);
 // Tag and key, the removed dot (0: none).
 void PutEffectHead(std::string* out, RowKind kind, uint8_t tag_bits, std::string_view key);
 void PutDot(std::string* out, Dot dot);
@@ -100,9 +104,10 @@ inline void PutRemoved(std::string* out, Dot dot) {
 void PutEffect(std::string* out, const Effect& effect);
 
 // Reads an events record (with its type byte). kCorruption on anything that no writer wrote. The
-// Effect's views live as long as `record`.
+// Effect's views live as long as `record`. Without on_swap an exchange of databases is refused.
 Status ReadEvents(std::string_view record, uint64_t* hlc,
-                  const std::function<Status(const EventHeader&, const Effect&)>& on_effect);
+                  const std::function<Status(const EventHeader&, const Effect&)>& on_effect,
+                  const std::function<Status(uint64_t a, uint64_t b)>& on_swap = nullptr);
 // Only the stamp and the headers' validity is the caller's: partition and namespace ranges.
 
 }  // namespace redynamo

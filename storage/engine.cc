@@ -100,13 +100,15 @@ uint64_t EngineImpl::EndCommand() {
   if (!record_) return depends_;
   LogPosition end = log_->EndRecord();
   record_ = nullptr;
+  if (record_swaps_) database_ns_position_ = end;
+  record_swaps_ = false;
   for (uint16_t slot : record_slots_) last_position_[slot] = end;
   stats_.log_records++;
   return end;
 }
 
 Status EngineImpl::ReserveWrite(uint64_t bytes) {
-  return log_->Reserve(bytes + kReserveSlackBytes);
+  return log_->ReserveMore(bytes + kReserveSlackBytes);
 }
 
 Status EngineImpl::WriteTurn() {
@@ -152,13 +154,9 @@ bool EngineImpl::Tick(int64_t now_ms, int64_t budget_us) {
 void EngineImpl::SwapDatabases(int a, int b) {
   if (a == b) return;
   if (!replaying_) {
-    if (record_) EndCommand();  // in a MULTI that has written: its changes so far come before
-    std::string* out = log_->BeginRecord();
-    out->push_back(char(kSwapRecord));
-    PutVarint(out, uint64_t(a));
-    PutVarint(out, uint64_t(b));
-    database_ns_position_ = log_->EndRecord();
-    depends_ = database_ns_position_;
+    OpenRecord();
+    PutSwap(record_, uint64_t(a), uint64_t(b));
+    record_swaps_ = true;
   }
   std::swap(database_ns_[a], database_ns_[b]);
   if (hooks_.on_database_cleared && !replaying_) {
@@ -325,6 +323,8 @@ void Engine::BeginCommand(int64_t now_ms) { impl_->BeginCommand(now_ms); }
 uint64_t Engine::EndCommand() { return impl_->EndCommand(); }
 void Engine::CountChange(uint64_t n) { impl_->changes_ += n; }
 Status Engine::ReserveWrite(uint64_t bytes) { return impl_->ReserveWrite(bytes); }
+uint64_t Engine::EventLogBytes() const { return impl_->EventLogBytes(); }
+uint64_t Engine::ClearLogBytes(int database) const { return impl_->ClearLogBytes(database); }
 bool Engine::OutOfMemory() { return impl_->OutOfMemory(); }
 uint64_t Engine::NewestPosition() const { return impl_->log_->appended(); }
 uint64_t Engine::ReplyPosition() const { return impl_->ReplyPosition(); }

@@ -54,6 +54,7 @@ struct EngineOptions {
   uint64_t checkpoint_log_bytes = 1ull << 30;
   int64_t checkpoint_interval_ms = 60'000;
   uint64_t log_segment_bytes = 64ull << 20;
+  uint64_t max_record_bytes = kMaxRecordBytes;  // of one command or transaction in the log
   int64_t scrub_interval_ms = 0;  // 0: never
   bool salvage = false;
   bool warm_up = true;
@@ -107,6 +108,9 @@ struct EngineStats {
   int64_t recovery_ms = 0;
   bool warming_up = false;
 };
+
+// An effect in the log beside the bytes of its key, element and value: at most.
+inline constexpr uint64_t kEffectLogBytes = 40;
 
 // What a command needs of a large collection beside its head.
 enum class ElementNeed : uint8_t {
@@ -172,8 +176,14 @@ class Engine {
   // NewestPosition() instead.
   uint64_t EndCommand();
   void CountChange(uint64_t n);
-  // Before a write: kNoSpace when the log cannot grow (the reply is -MISCONF with the message).
+  // Before a write of up to `bytes` in the log, also within a command that has written: kNoSpace
+  // when the log cannot grow (the reply is -MISCONF with the message), kInvalidArgument when the
+  // command's record would exceed its limit.
   Status ReserveWrite(uint64_t bytes);
+  // Upper bounds of what the log takes: one event with the clock that a removal carries, and
+  // clearing a database.
+  uint64_t EventLogBytes() const;
+  uint64_t ClearLogBytes(int database) const;
   // True when memory is over maxmemory and the policy could not free enough: commands with kDenyOom
   // answer -OOM.
   bool OutOfMemory();

@@ -218,7 +218,7 @@ bool EngineImpl::EvictFrom(SlotTable& table, uint16_t ns, uint16_t slot) {
   view.hash_ = hash;
   view.key_ = key;
   view.row_ = best;
-  if (!record_ && !log_->Reserve(key.size() + 256).ok()) return false;
+  if (!log_->ReserveMore(key.size() + EventLogBytes()).ok()) return false;
   bool own_record = record_ == nullptr;
   RemoveKey(&view);
   if (own_record) EndCommand();

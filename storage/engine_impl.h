@@ -109,6 +109,9 @@ class EngineImpl {
   }
   uint64_t EndCommand();
   Status ReserveWrite(uint64_t bytes);
+  // An event's header and tags, and the clock of a clear: per actor its index and one interval.
+  uint64_t EventLogBytes() const { return kEffectLogBytes + 20 * identity_.actors.size(); }
+  uint64_t ClearLogBytes(int database) const;
   uint64_t ReplyPosition() const {
     return options_.sync == SyncMode::kAlways ? log_->synced() : log_->written();
   }
@@ -194,6 +197,7 @@ class EngineImpl {
   Status Recover();
   Status LoadIrregular(const std::map<uint16_t, std::string>& records);
   Status ReplayRecord(uint64_t end, std::string_view payload);
+  Status ReplaySwap(uint64_t end, uint64_t a, uint64_t b);
   bool ReplayUnseen(uint16_t ns, uint16_t slot, uint64_t hash, Dot dot, const Effect& effect,
                     Row** row);
   Status ReadyElement(const Row* row, Dot dot, const Effect& effect) const;
@@ -450,6 +454,7 @@ class EngineImpl {
   bool OutOfMemory();
 
   // The record under construction.
+  void OpenRecord();                         // if there is none
   Dot EventDot(uint16_t ns, uint16_t slot);  // opens record and event as needed
   void Changed(const KeyView& view);
   uint64_t stamp() const { return record_hlc_; }
@@ -505,6 +510,7 @@ class EngineImpl {
   int token_partition_ = -1;
   uint16_t token_ns_ = 0;
   std::vector<uint16_t> record_slots_;
+  bool record_swaps_ = false;  // it exchanges databases
   bool replaying_ = false;
 
   struct OpenEvent {

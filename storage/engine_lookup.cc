@@ -60,7 +60,7 @@ void EngineImpl::TouchAccess(Row* row) {
 }
 
 bool EngineImpl::RemoveExpired(uint16_t ns, uint16_t slot, uint64_t hash, Row* row) {
-  if (!record_ && !log_->Reserve(row->key_len() + 256).ok()) return false;
+  if (!log_->ReserveMore(row->key_len() + EventLogBytes()).ok()) return false;
   std::string key(row->key());
   KeyView view;
   view.engine_ = this;

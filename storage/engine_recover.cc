@@ -45,6 +45,7 @@ Status EngineImpl::Recover() {
   log_options.directory_id = identity_.directory_id;
   log_options.start_position = checkpoint_position_;
   log_options.segment_bytes = options_.log_segment_bytes;
+  log_options.max_record_bytes = options_.max_record_bytes;
   log_options.sync_mode = options_.sync;
   log_options.salvage = options_.salvage;
   log_options.clock = clock_;
@@ -119,17 +120,22 @@ Status EngineImpl::ReplayRecord(uint64_t end, std::string_view payload) {
   if (payload[0] == char(kSwapRecord)) {
     ByteReader in(payload.substr(1));
     uint64_t a = in.Varint(), b = in.Varint();
-    if (!in.ok() || a >= database_ns_.size() || b >= database_ns_.size()) {
-      return Corruption(
-          "record exchanges databases that do not exist; was 'databases' made smaller?");
-    }
-    if (end > database_ns_position_) {
-      SwapDatabases(int(a), int(b));
-      database_ns_position_ = end;
-    }
-    return Status::Ok();
+    if (!in.ok()) return Corruption("an exchange of databases ends early");
+    Status status = ReplaySwap(end, a, b);
+    if (status.ok()) database_ns_position_ = std::max(database_ns_position_, end);
+    return status;
   }
   return JoinRecord(end, payload);
+}
+
+// The caller notes `end` when the record is through: it may hold several.
+Status EngineImpl::ReplaySwap(uint64_t end, uint64_t a, uint64_t b) {
+  if (a >= database_ns_.size() || b >= database_ns_.size()) {
+    return Corruption(
+        "record exchanges databases that do not exist; was 'databases' made smaller?");
+  }
+  if (end > database_ns_position_) SwapDatabases(int(a), int(b));
+  return Status::Ok();
 }
 
 // After a salvage the log has holes, and other nodes have seen other states.

@@ -2,6 +2,7 @@
 // The verbs behind the views. Each makes the effects of one change, puts them into the command's
 // record, and applies them. The removed dots of an effect are those that the row shows here: this
 // coordinator replaces what it has seen (REPLICATION.md section 4.2).
+#include <algorithm>
 #include <cstring>
 
 #include "base/number.h"
@@ -20,17 +21,20 @@ Status CheckedSum(int64_t value, int64_t increment, int64_t* sum) {
 
 }  // namespace
 
+void EngineImpl::OpenRecord() {
+  if (record_) return;
+  record_ = log_->BeginRecord();
+  record_begin_ = record_->size();
+  record_serial_++;
+  record_hlc_ = hybrid_.Next(now_ms_);
+  record_->push_back(char(kEventsRecord));
+  PutFixed64(record_, record_hlc_);
+  token_partition_ = -1;
+  record_slots_.clear();
+}
+
 Dot EngineImpl::EventDot(uint16_t ns, uint16_t slot) {
-  if (!record_) {
-    record_ = log_->BeginRecord();
-    record_begin_ = record_->size();
-    record_serial_++;
-    record_hlc_ = hybrid_.Next(now_ms_);
-    record_->push_back(char(kEventsRecord));
-    PutFixed64(record_, record_hlc_);
-    token_partition_ = -1;
-    record_slots_.clear();
-  }
+  if (!record_) OpenRecord();
   int index = PartitionOfSlot(slot);
   Partition& partition = partitions_[index];
   if (partition.event_record != record_serial_) {
@@ -298,6 +302,12 @@ void EngineImpl::CopyKey(const KeyView& from, KeyView* to) {
     return true;
   });
   if (deadline_ms != kNoDeadline) WriteDeadline(to, deadline_ms);
+}
+
+uint64_t EngineImpl::ClearLogBytes(int database) const {
+  const Namespace& space = *namespaces_[NamespaceOf(database)];
+  uint64_t partitions = std::min<uint64_t>(kPartitionCount, space.live);
+  return partitions * EventLogBytes();
 }
 
 void EngineImpl::ClearDatabase(int database) {

@@ -51,9 +51,17 @@ Status EngineImpl::JoinRecord(uint64_t end, std::string_view payload) {
   uint64_t hlc = 0;
   open_events_.clear();
   touched_rows_.clear();
-  Status status = ReadEvents(payload, &hlc, [&](const EventHeader& event, const Effect& effect) {
+  bool swaps = false;
+  auto on_effect = [&](const EventHeader& event, const Effect& effect) {
     return JoinEffect(end, hlc, event, effect);
-  });
+  };
+  auto on_swap = [&](uint64_t a, uint64_t b) {
+    swaps = true;
+    return replaying_ ? ReplaySwap(end, a, b)
+                      : Corruption("another node's record exchanges databases");
+  };
+  Status status = ReadEvents(payload, &hlc, on_effect, on_swap);
+  if (swaps) database_ns_position_ = std::max(database_ns_position_, end);
   hybrid_.Observe(hlc, replaying_ ? int64_t(hlc >> 16) : now_ms_);
   std::vector<OpenEvent> closed;
   bool irregular = std::any_of(open_events_.begin(), open_events_.end(), [&](const OpenEvent& e) {

@@ -57,6 +57,25 @@ uint64_t KeyView::memory_bytes() const {
   return bytes;
 }
 
+uint64_t KeyView::copy_log_bytes(size_t key_bytes) const {
+  if (!row_) return 0;
+  if (row_->row_form() == RowForm::kLong) return row_->text().size() + key_bytes + 64;
+  if (row_->row_form() != RowForm::kCollection) return row_->value_len + key_bytes + 64;
+  // Tag, lengths and dots of an effect take less than what memory has beside the payload, and 24
+  // bytes more than make up for the packed form, which has little.
+  const Collection* c = row_->collection();
+  return c->memory_bytes() + c->size() * (key_bytes + (c->native() ? 0 : 24)) + key_bytes + 64;
+}
+
+uint64_t StringView::change_log_bytes(uint64_t bytes, uint64_t end) const {
+  uint64_t length = std::max<uint64_t>(value().size(), end);
+  if (length <= kFragmentBytes || (row_ && row_->row_form() == RowForm::kCounter)) {
+    return length + key_.size() + 64;
+  }
+  uint64_t fragments = bytes / kFragmentBytes + 2;
+  return fragments * (kFragmentBytes + 64) + 2 * key_.size();
+}
+
 int64_t KeyView::idle_seconds() const { return engine_->IdleSeconds(row_); }
 int KeyView::frequency() const { return engine_->Frequency(row_); }
 void KeyView::SetDeadline(int64_t at_ms) { engine_->WriteDeadline(this, at_ms); }

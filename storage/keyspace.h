@@ -59,6 +59,8 @@ class KeyView {
   int64_t deadline_ms() const;    // Unix ms, or kNoDeadline
   const char* encoding() const;   // as OBJECT ENCODING names it; REQUIRES exists()
   uint64_t memory_bytes() const;  // as MEMORY USAGE; REQUIRES exists()
+  // At most so many bytes of log to write the same under a key of that length; 0 when absent.
+  uint64_t copy_log_bytes(size_t key_bytes) const;
   int64_t idle_seconds() const;   // OBJECT IDLETIME; REQUIRES exists()
   int frequency() const;          // OBJECT FREQ (logarithmic counter of LFU)
 
@@ -95,6 +97,8 @@ class StringView : public KeyView {
   // Replaces value()[offset, offset + bytes.size()), growing with zero bytes. Keeps the deadline.
   void Overwrite(uint64_t offset, std::string_view bytes);
   void Append(std::string_view bytes);
+  // At most so many bytes of log for one of these that writes `bytes` up to offset `end`.
+  uint64_t change_log_bytes(uint64_t bytes, uint64_t end) const;
 
  private:
   friend class Keyspace;

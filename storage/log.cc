@@ -23,6 +23,12 @@ namespace {
 constexpr uint64_t kMinSegmentBytes = 4096;
 constexpr uint64_t kInitialBufferBytes = 1 << 20;
 
+Status TooLong(uint64_t bytes, uint64_t most) {
+  return InvalidArgument("the changes of this command or transaction take up to " +
+                         std::to_string(bytes) + " bytes, and the log's limit is " +
+                         std::to_string(most) + "; nothing of it was done");
+}
+
 Status Closed() { return {StatusCode::kShutdown, "the log is closed"}; }
 
 // Consecutive frames of the buffer that go into one segment.
@@ -136,13 +142,20 @@ Status Log::Reserve(uint64_t bytes) {
   State& s = *state_;
   if (s.closed) return Closed();
   if (s.fatal.failed()) return s.fatal.status();
-  if (bytes > kMaxRecordBytes) {
-    return InvalidArgument("a command of " + std::to_string(bytes) +
-                           " bytes exceeds the log's limit of " + std::to_string(kMaxRecordBytes));
-  }
+  if (bytes > s.options.max_record_bytes) return TooLong(bytes, s.options.max_record_bytes);
   uint64_t need = kBatchFrameBytes + kRecordFrameBytes + bytes;
   if (s.BufferEnd() + need <= s.current->limit()) return Status::Ok();
   return s.source->Await(kSegmentHeaderBytes + need);
+}
+
+Status Log::ReserveMore(uint64_t bytes) {
+  State& s = *state_;
+  if (!s.record_open) return Reserve(bytes);
+  if (s.fatal.failed()) return s.fatal.status();
+  uint64_t payload = s.buffer.size() - s.record_begin - kRecordFrameBytes + bytes;
+  if (payload > s.options.max_record_bytes) return TooLong(payload, s.options.max_record_bytes);
+  if (s.BufferEnd() + bytes <= s.current->limit()) return Status::Ok();
+  return s.source->Await(kSegmentHeaderBytes + kBatchFrameBytes + kRecordFrameBytes + payload);
 }
 
 // Begins a piece at the end of the buffer and at `tail`.

@@ -54,6 +54,7 @@ struct LogOptions {
   // one. The log must reach from here on without a hole.
   LogPosition start_position = 0;
   uint64_t segment_bytes = 64ull << 20;  // >= 4096
+  uint64_t max_record_bytes = kMaxRecordBytes;  // not above that; tests have smaller ones
   SyncMode sync_mode = SyncMode::kAlways;
   // Go on behind bad records and holes instead of refusing to open; the report counts what is lost.
   bool salvage = false;
@@ -127,8 +128,11 @@ class Log {
   // Room on disk for the next record, of up to `bytes` of payload, or for several whose payloads
   // plus kRecordFrameBytes each sum to that. Holds until the next Reserve. kNoSpace: the disk is
   // full; asked again it tries again by itself, at most every 100 ms. Also gives the status of a
-  // fatal error, kShutdown after Close, kInvalidArgument above kMaxRecordBytes.
+  // fatal error, kShutdown after Close, kInvalidArgument above max_record_bytes.
   Status Reserve(uint64_t bytes);
+  // The same for an open record that grows by up to `bytes`: more than was reserved before it was
+  // begun. kInvalidArgument when it would exceed max_record_bytes. Without a record as Reserve.
+  Status ReserveMore(uint64_t bytes);
 
   // The batch buffer, to whose end the caller appends the payload and nothing else. One record at a
   // time. REQUIRES: a Reserve that covers it.

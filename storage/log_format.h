@@ -46,7 +46,8 @@ namespace redynamo {
 
 using LogPosition = uint64_t;
 
-inline constexpr uint32_t kLogFormatVersion = 1;
+// 2: an events record may exchange databases (storage/delta.h). Older ones are read.
+inline constexpr uint32_t kLogFormatVersion = 2;
 inline constexpr uint64_t kSegmentHeaderBytes = 64;
 inline constexpr uint64_t kBatchFrameBytes = 24;
 inline constexpr uint64_t kRecordFrameBytes = 8;         // before the payload

@@ -166,11 +166,40 @@ Reply RunBitField(CommandContext& ctx, ArgReader& args, bool may_write) {
 Reply BitField(CommandContext& ctx, ArgReader& args) { return RunBitField(ctx, args, true); }
 Reply BitFieldRo(CommandContext& ctx, ArgReader& args) { return RunBitField(ctx, args, false); }
 
+// Each operation that changes something is a write of its own.
+uint64_t BitFieldLogBytes(CommandContext& ctx) {
+  ArgReader args(ctx.argv.subspan(2));
+  std::vector<FieldOperation> operations = ReadOperations(ctx, args);
+  if (!args.ok()) return 0;
+  uint64_t last_bit = 0, writes = 1;
+  for (const FieldOperation& operation : operations) {
+    if (operation.verb == FieldVerb::kGet) continue;
+    writes++;
+    last_bit = std::max(last_bit, operation.last_bit());
+  }
+  return writes > 1 ? writes * ChangeLogBytes(ctx, sizeof(uint64_t) + 1, last_bit / 8 + 1) : 0;
+}
+
 using enum KeyAccess;
 
 constexpr CommandRow kRows[] = {
-    {"bitfield", -2, kWrite | kDenyOom, 1, 1, 1, kReadWrite, BitField, "bitmap", "3.2.0",
-     "O(1) for each operation", "Reads and changes integers of any width inside a string"},
+    {"bitfield",
+     -2,
+     kWrite | kDenyOom,
+     1,
+     1,
+     1,
+     kReadWrite,
+     BitField,
+     "bitmap",
+     "3.2.0",
+     "O(1) for each operation",
+     "Reads and changes integers of any width inside a string",
+     {},
+     nullptr,
+     nullptr,
+     nullptr,
+     BitFieldLogBytes},
     {"bitfield_ro", -2, kReadonly | kFast, 1, 1, 1, kRead, BitFieldRo, "bitmap", "6.0.0",
      "O(1) for each operation", "Reads integers of any width inside a string"},
 };

@@ -198,19 +198,63 @@ Reply BitOp(CommandContext& ctx, ArgReader& args) {
   return Reply::Integer(int64_t(result.size()));
 }
 
+uint64_t SetBitLogBytes(CommandContext& ctx) {
+  int64_t offset = 0;
+  if (!ParseInt64(ctx.argv[2], &offset) || offset < 0) return 0;
+  return ChangeLogBytes(ctx, 1, uint64_t(offset) / 8 + 1);
+}
+
+uint64_t BitOpLogBytes(CommandContext& ctx) {
+  uint64_t bytes = 0;
+  for (std::string_view key : ctx.argv.subspan(3)) {
+    bytes = std::max(bytes, CopyLogBytes(ctx, key, ctx.argv[2].size()));
+  }
+  return bytes;
+}
+
 using enum KeyAccess;
 
 constexpr CommandRow kRows[] = {
     {"bitcount", -2, kReadonly, 1, 1, 1, kRead, BitCount, "bitmap", "2.6.0",
      "O(N) where N is the length of the range", "Counts the ones of a string or a part of it"},
-    {"bitop", -4, kWrite | kDenyOom, 2, -1, 1, kReadWrite, BitOp, "bitmap", "2.6.0",
-     "O(N) where N is the length of all sources", "Combines strings bit by bit into another key"},
+    {"bitop",
+     -4,
+     kWrite | kDenyOom,
+     2,
+     -1,
+     1,
+     kReadWrite,
+     BitOp,
+     "bitmap",
+     "2.6.0",
+     "O(N) where N is the length of all sources",
+     "Combines strings bit by bit into another key",
+     {},
+     nullptr,
+     nullptr,
+     nullptr,
+     BitOpLogBytes},
     {"bitpos", -3, kReadonly, 1, 1, 1, kRead, BitPos, "bitmap", "2.8.7",
      "O(N) where N is the length of the range", "Finds the first one or zero of a string"},
     {"getbit", 3, kReadonly | kFast, 1, 1, 1, kRead, GetBit, "bitmap", "2.2.0", "O(1)",
      "Gives one bit of a string"},
-    {"setbit", 4, kWrite | kDenyOom, 1, 1, 1, kReadWrite, SetBit, "bitmap", "2.2.0", "O(1)",
-     "Sets or clears one bit of a string, growing it as needed, and gives the bit's old value"},
+    {"setbit",
+     4,
+     kWrite | kDenyOom,
+     1,
+     1,
+     1,
+     kReadWrite,
+     SetBit,
+     "bitmap",
+     "2.2.0",
+     "O(1)",
+     "Sets or clears one bit of a string, growing it as needed, and gives the bit's old value",
+     {},
+     nullptr,
+     nullptr,
+     nullptr,
+     SetBitLogBytes},
 };
 
 }  // namespace

@@ -66,6 +66,16 @@ Reply ViewError(const Status& status);
 // A database's number; latches Redis' texts for what is no number or no such database.
 int ReadDatabase(const CommandContext& ctx, ArgReader& args);
 
+// What a command writes to the log that copies `from` to a key of that length.
+inline uint64_t CopyLogBytes(CommandContext& ctx, std::string_view from, size_t key_bytes) {
+  return ctx.keys.Peek(from).copy_log_bytes(key_bytes);
+}
+// For commands that write `bytes` into the string of their first argument, up to offset `end`.
+inline uint64_t ChangeLogBytes(CommandContext& ctx, uint64_t bytes, uint64_t end) {
+  StringView view = ctx.keys.String(ctx.argv[1]);
+  return view.wrong_type() ? 0 : view.change_log_bytes(bytes, end);
+}
+
 // As TYPE names it.
 std::string_view ObjectTypeName(ObjectType type);
 

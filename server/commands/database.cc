@@ -39,6 +39,18 @@ Reply FlushAll(CommandContext& ctx, ArgReader& args) {
   return Reply::Ok();
 }
 
+uint64_t FlushDbLogBytes(CommandContext& ctx) {
+  return ctx.server.engine().ClearLogBytes(ctx.keys.database());
+}
+
+uint64_t FlushAllLogBytes(CommandContext& ctx) {
+  uint64_t bytes = 0;
+  for (int i = 0; i < ctx.server.config().databases; i++) {
+    bytes += ctx.server.engine().ClearLogBytes(i);
+  }
+  return bytes;
+}
+
 Reply SwapDb(CommandContext& ctx, ArgReader& args) {
   constexpr int64_t kMin = std::numeric_limits<int>::min();
   constexpr int64_t kMax = std::numeric_limits<int>::max();
@@ -105,10 +117,40 @@ using enum KeyAccess;
 constexpr CommandRow kRows[] = {
     {"dbsize", 1, kReadonly | kFast | kWholeDatabase, 0, 0, 0, kNone, DbSize, "server", "1.0.0",
      "O(1)", "Gives the number of keys of the database"},
-    {"flushall", -1, kWrite | kWholeDatabase, 0, 0, 0, kNone, FlushAll, "server", "1.0.0",
-     "O(N) where N is the number of keys of all databases", "Removes all keys of all databases"},
-    {"flushdb", -1, kWrite | kWholeDatabase, 0, 0, 0, kNone, FlushDb, "server", "1.0.0",
-     "O(N) where N is the number of keys of the database", "Removes all keys of the database"},
+    {"flushall",
+     -1,
+     kWrite | kWholeDatabase,
+     0,
+     0,
+     0,
+     kNone,
+     FlushAll,
+     "server",
+     "1.0.0",
+     "O(N) where N is the number of keys of all databases",
+     "Removes all keys of all databases",
+     {},
+     nullptr,
+     nullptr,
+     nullptr,
+     FlushAllLogBytes},
+    {"flushdb",
+     -1,
+     kWrite | kWholeDatabase,
+     0,
+     0,
+     0,
+     kNone,
+     FlushDb,
+     "server",
+     "1.0.0",
+     "O(N) where N is the number of keys of the database",
+     "Removes all keys of the database",
+     {},
+     nullptr,
+     nullptr,
+     nullptr,
+     FlushDbLogBytes},
     {"swapdb", 3, kWrite | kFast | kWholeDatabase, 0, 0, 0, kNone, SwapDb, "server", "4.0.0",
      "O(N) where N is the number of clients that watch keys of either",
      "Exchanges two databases for all clients"},

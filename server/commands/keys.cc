@@ -125,6 +125,11 @@ void MoveOtherKeys(std::span<const std::string_view> argv, std::vector<KeyRef>* 
   keys->push_back({int(database), argv[1]});
 }
 
+// COPY, RENAME and RENAMENX; MOVE keeps the name.
+uint64_t TransferLogBytes(CommandContext& ctx) {
+  return CopyLogBytes(ctx, ctx.argv[1], std::max(ctx.argv[1].size(), ctx.argv[2].size()));
+}
+
 constexpr ElementArgs kAllOfSource = {0, 0, 0, ElementUse::kFirst};
 constexpr std::string_view kCostOfKeys = "O(N) where N is the number of keys";
 constexpr std::string_view kCostOfCopy =
@@ -133,17 +138,17 @@ using enum KeyAccess;
 
 constexpr CommandRow kRows[] = {
     {"copy", -3, kWrite | kDenyOom, 1, 2, 1, kReadWrite, Copy, "generic", "6.2.0", kCostOfCopy,
-     "Copies a key's value and deadline to another key", kAllOfSource, nullptr, CopyOtherKeys},
+     "Copies a key's value and deadline to another key", kAllOfSource, nullptr, CopyOtherKeys, nullptr, TransferLogBytes},
     {"del", -2, kWrite, 1, -1, 1, kRemove, Del, "generic", "1.0.0", kCostOfKeys,
      "Removes keys and gives the number of those that existed"},
     {"exists", -2, kReadonly | kFast, 1, -1, 1, kRead, Exists, "generic", "1.0.0", kCostOfKeys,
      "Counts the keys that exist, each as often as it is named"},
     {"move", 3, kWrite | kFast, 1, 1, 1, kReadWrite, Move, "generic", "1.0.0", kCostOfCopy,
-     "Moves a key to another database", kAllOfSource, nullptr, MoveOtherKeys},
+     "Moves a key to another database", kAllOfSource, nullptr, MoveOtherKeys, nullptr, TransferLogBytes},
     {"rename", 3, kWrite, 1, 2, 1, kReadWrite, Rename, "generic", "1.0.0", kCostOfCopy,
-     "Renames a key, replacing one that has the new name", kAllOfSource},
+     "Renames a key, replacing one that has the new name", kAllOfSource, nullptr, nullptr, nullptr, TransferLogBytes},
     {"renamenx", 3, kWrite | kFast, 1, 2, 1, kReadWrite, RenameNx, "generic", "1.0.0", kCostOfCopy,
-     "Renames a key if no other has the new name", kAllOfSource},
+     "Renames a key if no other has the new name", kAllOfSource, nullptr, nullptr, nullptr, TransferLogBytes},
     {"touch", -2, kReadonly | kFast, 1, -1, 1, kRead, Touch, "generic", "3.2.1", kCostOfKeys,
      "Marks keys as used and counts those that exist"},
     {"type", 2, kReadonly | kFast, 1, 1, 1, kRead, Type, "generic", "1.0.0", "O(1)",

@@ -238,6 +238,10 @@ constexpr ElementArgs kOneMember = {2, 2, 1};
 constexpr ElementArgs kMembersToEnd = {2, -1, 1};
 constexpr ElementArgs kThirdArgument = {3, 3, 1};
 constexpr std::string_view kCostOfMembers = "O(N) where N is the number of members given";
+uint64_t PopLogBytes(CommandContext& ctx) {
+  return ctx.argv.size() > 2 ? CopyLogBytes(ctx, ctx.argv[1], ctx.argv[1].size()) : 0;
+}
+
 using enum KeyAccess;
 
 constexpr CommandRow kRows[] = {
@@ -255,7 +259,7 @@ constexpr CommandRow kRows[] = {
      "Moves a member from one set to another", kThirdArgument},
     {"spop", -2, kWrite | kFast, 1, 1, 1, kReadWrite, SPop, "set", "1.0.0",
      "O(N) where N is the number of members removed", "Removes and gives random members of a set",
-     kDrawnElements},
+     kDrawnElements, nullptr, nullptr, nullptr, PopLogBytes},
     {"srandmember", -2, kReadonly, 1, 1, 1, kRead, SRandMember, "set", "1.0.0",
      "O(N) where N is the number of members given", "Gives random members of a set",
      kDrawnElements},

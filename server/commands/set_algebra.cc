@@ -186,24 +186,35 @@ constexpr ElementArgs kAllButDestination = {0, 0, 0, ElementUse::kButFirst};
 constexpr std::string_view kCostOfAll = "O(N) where N is the number of members of all sets";
 constexpr std::string_view kCostOfInter =
     "O(N*M) where N is the size of the smallest set and M is the number of sets";
+// The largest answer there can be; it is logged together with the removal of the destination.
+uint64_t StoreLogBytes(CommandContext& ctx) {
+  bool is_union = ctx.row->handler == SUnionStore;
+  uint64_t bytes = 0;
+  for (std::string_view key : ctx.argv.subspan(2)) {
+    uint64_t one = CopyLogBytes(ctx, key, ctx.argv[1].size());
+    bytes = is_union ? bytes + one : std::max(bytes, one);
+  }
+  return bytes;
+}
+
 using enum KeyAccess;
 
 constexpr CommandRow kRows[] = {
     {"sdiff", -2, kReadonly, 1, -1, 1, kRead, SDiff, "set", "1.0.0", kCostOfAll,
      "Gives the members of the first set that no other set has", kAllElements},
     {"sdiffstore", -3, kStores, 1, -1, 1, kReadWrite, SDiffStore, "set", "1.0.0", kCostOfAll,
-     "Stores the members of one set that no other set has", kAllButDestination},
+     "Stores the members of one set that no other set has", kAllButDestination, nullptr, nullptr, nullptr, StoreLogBytes},
     {"sinter", -2, kReadonly, 1, -1, 1, kRead, SInter, "set", "1.0.0", kCostOfInter,
      "Gives the members that all sets have", kAllElements},
     {"sintercard", -3, kReadonly | kMovableKeys, 0, 0, 0, kRead, SInterCard, "set", "7.0.0",
      kCostOfInter, "Counts the members that all sets have, up to a limit", kAllElements,
      SInterCardKeys},
     {"sinterstore", -3, kStores, 1, -1, 1, kReadWrite, SInterStore, "set", "1.0.0", kCostOfInter,
-     "Stores the members that all sets have", kAllButDestination},
+     "Stores the members that all sets have", kAllButDestination, nullptr, nullptr, nullptr, StoreLogBytes},
     {"sunion", -2, kReadonly, 1, -1, 1, kRead, SUnion, "set", "1.0.0", kCostOfAll,
      "Gives the members that any of the sets has", kAllElements},
     {"sunionstore", -3, kStores, 1, -1, 1, kReadWrite, SUnionStore, "set", "1.0.0", kCostOfAll,
-     "Stores the members that any of the sets has", kAllButDestination},
+     "Stores the members that any of the sets has", kAllButDestination, nullptr, nullptr, nullptr, StoreLogBytes},
 };
 
 }  // namespace

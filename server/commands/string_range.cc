@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Parts of strings: APPEND, STRLEN, GETRANGE, SETRANGE.
+#include <algorithm>
+
+#include "base/number.h"
 #include "server/command_families.h"
 #include "server/commands/command_support.h"
 #include "server/commands/index_range.h"
@@ -71,16 +74,55 @@ Reply SetRange(CommandContext& ctx, ArgReader& args) {
 }
 
 constexpr std::string_view kRangeCost = "O(N) where N is the length of the part";
+uint64_t AppendLogBytes(CommandContext& ctx) {
+  return ChangeLogBytes(ctx, ctx.argv[2].size(), ctx.argv[2].size());
+}
+
+uint64_t SetRangeLogBytes(CommandContext& ctx) {
+  int64_t offset = 0;
+  if (!ParseInt64(ctx.argv[2], &offset) || offset < 0) return 0;
+  return ChangeLogBytes(ctx, ctx.argv[3].size(), uint64_t(offset) + ctx.argv[3].size());
+}
+
 using enum KeyAccess;
 
 constexpr CommandRow kRows[] = {
-    {"append", 3, kWrite | kDenyOom | kFast, 1, 1, 1, kReadWrite, Append, "string", "2.0.0", "O(1)",
-     "Adds bytes to the end of a string, making the key if it is missing"},
+    {"append",
+     3,
+     kWrite | kDenyOom | kFast,
+     1,
+     1,
+     1,
+     kReadWrite,
+     Append,
+     "string",
+     "2.0.0",
+     "O(1)",
+     "Adds bytes to the end of a string, making the key if it is missing",
+     {},
+     nullptr,
+     nullptr,
+     nullptr,
+     AppendLogBytes},
     {"getrange", 4, kReadonly, 1, 1, 1, kRead, GetRange, "string", "2.4.0", kRangeCost,
      "Gives a part of a string by its first and last index"},
-    {"setrange", 4, kWrite | kDenyOom, 1, 1, 1, kReadWrite, SetRange, "string", "2.2.0",
+    {"setrange",
+     4,
+     kWrite | kDenyOom,
+     1,
+     1,
+     1,
+     kReadWrite,
+     SetRange,
+     "string",
+     "2.2.0",
      "O(M) where M is the length of the new part",
-     "Replaces a part of a string from an offset on, filling gaps with zero bytes"},
+     "Replaces a part of a string from an offset on, filling gaps with zero bytes",
+     {},
+     nullptr,
+     nullptr,
+     nullptr,
+     SetRangeLogBytes},
     {"strlen", 2, kReadonly | kFast, 1, 1, 1, kRead, StrLen, "string", "2.2.0", "O(1)",
      "Gives the length of a string"},
     {"substr", 4, kReadonly, 1, 1, 1, kRead, GetRange, "string", "1.0.0", kRangeCost,

@@ -16,7 +16,7 @@ constexpr uint64_t kId = 1;
 
 // One segment out of instructions: raw bytes, valid frames, or frames with fields from the input.
 std::string MakeSegment(ByteReader* in, LogPosition first, uint64_t* number) {
-  SegmentHeader header{in->Byte() == 7 ? 2 : kLogFormatVersion, kId, first};
+  SegmentHeader header{in->Byte() == 7 ? 3 : kLogFormatVersion, kId, first};
   std::string out = EncodeSegmentHeader(header);
   const uint64_t salt = SegmentSalt(kId, first);
   for (int steps = in->Byte() % 16; steps > 0 && !in->empty(); steps--) {

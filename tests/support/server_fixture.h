@@ -40,7 +40,9 @@ class ServerFixture {
   void Start() {
     EngineHooks hooks =
         server->MakeEngineHooks([] {}, [](const Status& status) { FAIL(status.message()); });
-    auto opened = Engine::Open(server->MakeEngineOptions(), hooks, &clock);
+    EngineOptions options = server->MakeEngineOptions();
+    options.max_record_bytes = max_record_bytes;
+    auto opened = Engine::Open(options, hooks, &clock);
     REQUIRE_MESSAGE(opened.ok(), opened.status().message());
     server->AttachEngine(std::move(*opened));
   }
@@ -62,6 +64,7 @@ class ServerFixture {
     poll(nullptr, 0, 1);
   }
 
+  uint64_t max_record_bytes = kMaxRecordBytes;  // from the next Start on
   Settings settings;
   ManualClock clock;
   std::unique_ptr<Server> server;
