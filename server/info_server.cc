@@ -131,7 +131,8 @@ void WriteKeyspaceSection(const InfoSource& source, InfoWriter& out) {
     Keyspace keys = server.engine().Database(database);
     if (keys.size() == 0) continue;
     out.Field(fmt::format("db{}", database),
-              fmt::format("keys={},expires={},avg_ttl=0", keys.size(), keys.volatile_keys()));
+              fmt::format("keys={},expires={},avg_ttl={}", keys.size(), keys.volatile_keys(),
+                          keys.average_ttl_ms()));
   }
 }
 

@@ -100,6 +100,7 @@ void WriteRedynamoSection(const InfoSource& source, InfoWriter& out) {
   out.Field("checkpoint_in_progress", int(engine.checkpoint_running));
   out.Field("checkpoints", engine.checkpoints);
   out.Field("checkpoint_failures", engine.checkpoint_failures);
+  out.Field("checkpoint_put_off_for_space", int(engine.checkpoint_put_off));
   out.Field("checkpoint_rows", engine.checkpoint_rows);
   out.Field("checkpoint_last_unix_time", engine.last_checkpoint_unix_s);
   out.Field("checkpoint_last_msec", engine.last_checkpoint_ms);
@@ -118,6 +119,7 @@ void WriteRedynamoSection(const InfoSource& source, InfoWriter& out) {
   out.Field("disk_bytes", engine.disk_bytes);
   out.Field("block_cache_bytes", engine.block_cache_bytes);
   out.Field("disk_index_bytes", engine.disk_index_bytes);
+  out.Field("disk_settles", engine.settles);
   out.Field("scrub_rounds", engine.scrub_rounds);
   out.Field("scrub_rows", engine.scrub_rows);
   out.Field("scrub_errors", engine.scrub_errors);

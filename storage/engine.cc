@@ -74,9 +74,10 @@ Status EngineImpl::Close(bool checkpoint) {
     bool done = false;
     checkpoint_waiters_.push_back([&done](Status) { done = true; });
     checkpoint_wanted_ = true;
+    room_asked_ms_ = INT64_MIN;
     while (!done) {
-      if (!checkpoint_) StartCheckpoint();
-      StepCheckpoint(clock_->MonotonicUs() + 1'000'000);
+      if (!checkpoint_ && RoomForCheckpoint()) StartCheckpoint();
+      if (checkpoint_) StepCheckpoint(clock_->MonotonicUs() + 1'000'000);
       Status status = WriteTurn();
       if (!status.ok()) return status;
       Poll();
@@ -142,12 +143,15 @@ bool EngineImpl::Tick(int64_t now_ms, int64_t budget_us) {
   now_ms_ = now_ms;
   int64_t deadline_us = clock_->MonotonicUs() + budget_us;
   bool more = false;
-  if (!checkpoint_ && (checkpoint_wanted_ || CheckpointDue())) StartCheckpoint();
+  if (!checkpoint_ && (checkpoint_wanted_ || CheckpointDue()) && RoomForCheckpoint()) {
+    StartCheckpoint();
+  }
   if (checkpoint_) more |= StepCheckpoint(deadline_us);
   if (active_expire_) more |= SweepExpired(deadline_us);
   more |= EvictToLimit(deadline_us);
   more |= StepWarmUp();
   StepScrub();
+  StepSettle();
   return more;
 }
 

@@ -95,6 +95,7 @@ struct EngineStats {
   uint64_t checkpoints = 0, checkpoint_rows = 0, checkpoint_failures = 0;
   int64_t last_checkpoint_unix_s = 0, last_checkpoint_ms = 0, current_checkpoint_ms = 0;
   bool last_checkpoint_ok = true;
+  bool checkpoint_put_off = false;  // for want of disk space: see conf/redynamo.conf
   uint64_t dirty_rows = 0, changes_since_checkpoint = 0;
   uint64_t cold_keys = 0, resident_keys = 0, cold_loads = 0, cold_load_batches = 0;
   uint64_t paged_out_keys = 0, expired_keys = 0, evicted_keys = 0;
@@ -107,6 +108,7 @@ struct EngineStats {
   uint64_t recovered_records = 0, recovered_cut_bytes = 0, salvaged_records = 0;
   int64_t recovery_ms = 0;
   bool warming_up = false;
+  uint64_t settles = 0;  // of the row store, at idle moments
 };
 
 // An effect in the log beside the bytes of its key, element and value: at most.

@@ -77,6 +77,7 @@ struct Namespace {
   std::array<std::unique_ptr<SlotTable>, kSlotCount> slots;
   uint64_t live = 0, resident = 0, volatiles = 0, sparse = 0;
   uint32_t tables = 0;
+  double average_ttl_ms = 0;  // a running figure of the expiry sweep
   uint64_t epoch = 0;  // grows when the namespace is cleared: voids loads under way
 };
 
@@ -302,6 +303,10 @@ class EngineImpl {
   bool StepCheckpoint(int64_t deadline_us);  // true while there is more to capture now
   void FinishCheckpoint(Status status);
   bool CheckpointDue() const;
+  // True when enough of the disk stays free beside what a checkpoint writes.
+  bool RoomForCheckpoint();
+  void PutOffCheckpoint(uint64_t free_bytes, uint64_t wanted_bytes);
+  void StepSettle();
   void CaptureSlot(CheckpointJob* job, uint16_t ns, uint16_t slot);
   void CaptureIrregular(CheckpointJob* job, uint16_t ns, uint16_t slot);
   void CaptureRow(CheckpointJob* job, uint16_t ns, uint16_t slot, Row* row);
@@ -437,6 +442,7 @@ class EngineImpl {
 
   // --- engine_evict.cc ---
   bool SweepExpired(int64_t deadline_us);
+  static void NoteTtl(Namespace& space, double slot_average_ms);
   bool EvictionBarren();
   bool EvictToLimit(int64_t deadline_us);
   uint64_t UsedMemory() const;
@@ -529,6 +535,11 @@ class EngineImpl {
   int64_t last_checkpoint_end_ms_ = 0;
   bool checkpoint_waits_sync_ = false;  // files are complete; the log is synced whatever the mode
   bool checkpoint_wanted_ = false;
+  int64_t room_asked_ms_ = INT64_MIN;  // when the disk was last asked for its free space
+  uint64_t idle_position_ = 0;         // of the log, unchanged since then:
+  int64_t idle_since_ms_ = 0;
+  uint64_t settled_checkpoints_ = 0;  // finished ones when the row store was last settled
+  bool settle_busy_ = false;
 
   absl::flat_hash_map<LoadKey, PendingLoad> pending_loads_;
   std::vector<LoadKey> load_queue_;            // not yet in a batch

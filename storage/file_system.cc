@@ -166,6 +166,12 @@ class PosixFiles : public FileSystem {
     return uint64_t(info.f_bavail) * info.f_frsize;
   }
 
+  Result<uint64_t> TotalBytes(const std::string& path) override {
+    struct statvfs info;
+    if (statvfs(path.c_str(), &info) != 0) return Failed("size of the file system of", path);
+    return uint64_t(info.f_blocks) * info.f_frsize;
+  }
+
   Result<uint64_t> FileSize(const std::string& path) override {
     struct stat info;
     if (stat(path.c_str(), &info) != 0) return Failed("stat", path);

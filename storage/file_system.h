@@ -70,6 +70,7 @@ class FileSystem {
   virtual Status SyncDirectory(const std::string& path) = 0;
   // Bytes that an unprivileged writer may still use on the file system of `path`.
   virtual Result<uint64_t> FreeBytes(const std::string& path) = 0;
+  virtual Result<uint64_t> TotalBytes(const std::string& path) = 0;
   virtual Result<uint64_t> FileSize(const std::string& path) = 0;
   virtual bool Exists(const std::string& path) = 0;
   // Takes an exclusive lock on `path` (created if absent); kBusy when another holder has it.

@@ -252,6 +252,11 @@ SetView Keyspace::Set(std::string_view key) { return FindTyped<SetView>(key, Obj
 
 uint64_t Keyspace::size() const { return engine_->Ns(engine_->NamespaceOf(database_)).live; }
 
+int64_t Keyspace::average_ttl_ms() const {
+  const Namespace& space = engine_->Ns(engine_->NamespaceOf(database_));
+  return space.volatiles > 0 ? int64_t(space.average_ttl_ms) : 0;
+}
+
 uint64_t Keyspace::volatile_keys() const {
   return engine_->Ns(engine_->NamespaceOf(database_)).volatiles;
 }

@@ -35,6 +35,7 @@ class NullFileSystem : public FileSystem {
   Status MakeDirectory(const std::string&) override { return Status::Ok(); }
   Status SyncDirectory(const std::string&) override { return Status::Ok(); }
   Result<uint64_t> FreeBytes(const std::string&) override { return uint64_t(0); }
+  Result<uint64_t> TotalBytes(const std::string&) override { return uint64_t(0); }
   Result<uint64_t> FileSize(const std::string&) override { return uint64_t(0); }
   bool Exists(const std::string&) override { return false; }
   Result<std::unique_ptr<FileLock>> LockFile(const std::string&) override {

@@ -302,6 +302,62 @@ def full_disk():
         return f"{flood.answered} writes of 20 kB, then: {refusal[:60]}"
 
 
+def info_of(client, section="redynamo"):
+    text = client.call("INFO", section).decode()
+    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+
+
+def checkpoint_reserve():
+    """With little disk left checkpoints are put off, with one line, while writes go on until the
+    log has no room; with room again both go on by themselves."""
+    megabyte = 1 << 20
+    with Scratch("reserve") as scratch, SmallDisk(scratch, 400 * megabyte, 250 * megabyte) as disk:
+        options = ["--log-segment-bytes", "8mb", "--checkpoint-log-bytes", "40mb"]
+        with Server(scratch, options) as server:
+            server.data = os.path.join(disk.path, "data")
+            os.makedirs(server.data)
+            server.start()
+            written = 0
+
+            def write(client):
+                nonlocal written
+                replies = client.pipeline([("SET", f"k{n}", value_of("k", n, 20_000))
+                                           for n in range(written, written + 20)])
+                answered = [reply == "OK" for reply in replies]
+                written += answered.index(False) if False in answered else len(replies)
+                return None if all(answered) else replies[answered.index(False)]
+
+            with server.client() as client:
+                while info_of(client)["checkpoint_put_off_for_space"] == "0":
+                    refusal = write(client)
+                    wait_until(lambda: info_of(client)["checkpoint_in_progress"] == "0", 60,
+                               "the checkpoint under way")
+                    expect(refusal is None, f"full before a checkpoint was put off: {refusal!r}")
+                put_off_at = written
+                save = client.call("SAVE")
+                expect(isinstance(save, ReplyError) and "put off" in save, f"SAVE: {save!r}")
+                refusal = None
+                while refusal is None:
+                    refusal = write(client)
+                expect(refusal.startswith("MISCONF"), f"full: {refusal!r}")
+                expect(written > put_off_at + 100, "writes did not go on without checkpoints")
+                lines = server.log().count("checkpoint put off")
+                expect(lines == 1, f"{lines} lines tell that a checkpoint was put off")
+                before = int(info_of(client)["checkpoints"])
+                disk.make_room()
+                wait_until(lambda: int(info_of(client)["checkpoints"]) > before, 60,
+                           "a checkpoint once there is room")
+                expect(info_of(client)["checkpoint_put_off_for_space"] == "0", "still put off")
+                wait_until(lambda: client.call("SET", "after", "room") == "OK", 30, "writes")
+                check_filled(client, written, "k", 20_000)
+            server.kill()
+            server.start()
+            with server.client() as client:
+                check_filled(client, written, "k", 20_000)
+                expect(client.call("GET", "after") == b"room", "lost after the disk was full")
+        return f"put off after {put_off_at} writes of 20 kB, full after {written}"
+
+
 def full_disk_from_the_start():
     """No room for the very first segment: a clear refusal, no crash; with room it starts."""
     megabyte = 1 << 20
@@ -396,6 +452,7 @@ TESTS = [
     ("log: a torn tail is cut with one line", torn_tail),
     ("log: damage before the tail refuses the start; salvage starts", corruption),
     ("disk: full, writes refused, reads go on, writes resume", full_disk),
+    ("disk: checkpoints keep a reserve, and are put off without it", checkpoint_reserve),
     ("disk: full from the start", full_disk_from_the_start),
     ("clock: jumps of a day", clock_jump),
 ]

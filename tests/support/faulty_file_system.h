@@ -171,6 +171,7 @@ class FaultyFileSystem : public FileSystem {
     return Status::Ok();
   }
 
+  Result<uint64_t> TotalBytes(const std::string&) override { return capacity_; }
   Result<uint64_t> FreeBytes(const std::string& path) override {
     std::lock_guard lock(mutex_);
     if (int e = Strike()) return IoError("free space of " + path, e);
