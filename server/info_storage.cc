@@ -123,6 +123,9 @@ void WriteRedynamoSection(const InfoSource& source, InfoWriter& out) {
   out.Field("scrub_rounds", engine.scrub_rounds);
   out.Field("scrub_rows", engine.scrub_rows);
   out.Field("scrub_errors", engine.scrub_errors);
+  out.Field("scrub_leaves", engine.scrub_leaves);
+  out.Field("scrub_mismatches", engine.scrub_mismatches);
+  out.Field("leaves_counted", engine.leaves_counted);
   out.Field("recovered_records", engine.recovered_records);
   out.Field("recovered_cut_bytes", engine.recovered_cut_bytes);
   out.Field("salvaged_records", engine.salvaged_records);

@@ -9,7 +9,9 @@
 namespace redynamo {
 namespace {
 
-constexpr uint8_t kMetaVersion = 1;
+constexpr uint8_t kMetaVersion = 2;
+constexpr uint8_t kFirstVersionWithSums = 2;
+enum SumTag : uint8_t { kUnknownSum = 0, kZeroSum = 1, kSumFollows = 2 };
 constexpr char kCheckpointKey[] = "checkpoint";
 constexpr char kClocksKey[] = "clocks";
 constexpr char kSlotsPrefix[] = "slots";
@@ -31,7 +33,25 @@ Status Malformed(const std::string& what) {
   return Corruption("checkpoint record '" + what + "' is malformed; restore from a backup");
 }
 
-Status LoadSlots(RowStore* store, size_t ns, std::vector<CapturedSlot>* out) {
+bool ReadSum(ByteReader* in, CapturedSlot* slot) {
+  uint8_t tag = in->Byte();
+  slot->sum_known = tag != kUnknownSum;
+  if (tag == kSumFollows) slot->sum = in->Fixed64();
+  return tag <= kSumFollows;
+}
+
+void PutSum(const CapturedSlot& slot, std::string* out) {
+  if (!slot.sum_known) {
+    out->push_back(char(kUnknownSum));
+  } else if (slot.sum == 0) {
+    out->push_back(char(kZeroSum));
+  } else {
+    out->push_back(char(kSumFollows));
+    PutFixed64(out, slot.sum);
+  }
+}
+
+Status LoadSlots(RowStore* store, size_t ns, uint8_t version, std::vector<CapturedSlot>* out) {
   out->resize(kSlotCount);
   auto bytes = store->GetMeta(SlotsKey(ns));
   if (!bytes.ok()) return bytes.status();
@@ -40,6 +60,11 @@ Status LoadSlots(RowStore* store, size_t ns, std::vector<CapturedSlot>* out) {
   for (CapturedSlot& slot : *out) {
     slot.live = in.Varint();
     slot.position = in.Varint();
+    if (version < kFirstVersionWithSums) {
+      slot.sum_known = slot.live == 0 && slot.position == 0;
+    } else if (!ReadSum(&in, &slot)) {
+      return Malformed(kSlotsPrefix);
+    }
   }
   return in.ok() && in.empty() ? Status::Ok() : Malformed(kSlotsPrefix);
 }
@@ -90,9 +115,10 @@ Result<CheckpointMeta> LoadCheckpointMeta(RowStore* store, int databases) {
   CheckpointMeta meta;
   auto bytes = store->GetMeta(kCheckpointKey);
   if (!bytes.ok()) return bytes.status();
+  uint8_t version = kMetaVersion;
   if (*bytes) {
     ByteReader in(**bytes);
-    uint8_t version = in.Byte();
+    version = in.Byte();
     if (version > kMetaVersion) {
       return Status(StatusCode::kUnsupported,
                     "the last checkpoint has format " + std::to_string(version) +
@@ -119,7 +145,7 @@ Result<CheckpointMeta> LoadCheckpointMeta(RowStore* store, int databases) {
   }
   meta.slots.resize(meta.database_ns.size());
   for (size_t ns = 0; ns < meta.slots.size(); ns++) {
-    Status status = LoadSlots(store, ns, &meta.slots[ns]);
+    Status status = LoadSlots(store, ns, version, &meta.slots[ns]);
     if (!status.ok()) return status;
   }
   Status status = LoadClocks(store, &meta.clocks);
@@ -144,6 +170,7 @@ Status PutCheckpointMeta(const CheckpointMeta& meta, IngestBatch* batch) {
     for (const CapturedSlot& slot : meta.slots[ns]) {
       PutVarint(&out, slot.live);
       PutVarint(&out, slot.position);
+      PutSum(slot, &out);
     }
     status = batch->PutMeta(SlotsKey(ns), out);
   }

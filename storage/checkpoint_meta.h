@@ -2,7 +2,10 @@
 // What a checkpoint stores beside rows: meta records of the row store, ingested with them as one.
 //
 //   "checkpoint"   := version:1 position:8 databases_position:8 count (namespace)* namespaces
-//   "slots" ns:2   := (live position)*        per slot; varints; big-endian ns
+//   "slots" ns:2   := (live position sum)*    per slot; varints; big-endian ns
+//   sum            := 0x00                    unknown
+//                   | 0x01                    no rows
+//                   | 0x02 sum:8              of the hashes of the rows on disk (storage/row_sum.h)
 //   "clocks"       := clock*                  per partition, see PartitionClock
 //   "irregular"    := partition*              varints: which ones have a record of their own,
 //   "irregular" partition:2 := clears key*    see irregular.h
@@ -29,6 +32,8 @@ namespace redynamo {
 struct CapturedSlot {
   uint64_t live = 0;      // keys that stand on disk
   uint64_t position = 0;  // of the log, as of which: replay skips up to it
+  uint64_t sum = 0;       // of the hashes of the rows that stand on disk
+  bool sum_known = true;
 };
 
 struct CheckpointMeta {
@@ -40,8 +45,8 @@ struct CheckpointMeta {
   std::map<uint16_t, std::string> irregular;     // by partition: bytes of its record
 };
 
-// A fresh store gives the state of an empty node with `databases` databases. Fewer databases than
-// the directory has is refused.
+// Format 1 has no sums: they are unknown then. A fresh store gives the state of an empty node with
+// `databases` databases. Fewer databases than the directory has is refused.
 Result<CheckpointMeta> LoadCheckpointMeta(RowStore* store, int databases);
 Status PutCheckpointMeta(const CheckpointMeta& meta, IngestBatch* batch);
 

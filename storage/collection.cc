@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "base/number.h"
 #include "storage/object_format.h"
+#include "storage/row_sum.h"
 
 namespace redynamo {
 
@@ -53,6 +54,7 @@ bool Collection::Put(std::string_view key, std::string_view value, bool counter,
     native_->table.Insert(hash, row);
     native_->row_bytes += RowMemory(row);
   } else {
+    TurnDirty(hash, row);
     native_->row_bytes -= RowMemory(row);
     Row* moved = ResizeRow(row, value.size(), false);
     if (moved != row) native_->table.Replace(hash, row, moved);
@@ -83,6 +85,7 @@ bool Collection::Remove(std::string_view key) {
   Row* row = native_->table.Find(hash, key);
   if (!row || !row->live()) return false;
   bool keep = native_->capture && KeepForCapture(hash, row);
+  TurnDirty(hash, row);
   native_->live--;
   native_->row_bytes -= RowMemory(row);
   if (!row->Has(Row::kOnDisk)) {
@@ -142,12 +145,44 @@ Collection::Element Collection::Sample(Random& random) const {
 }
 
 void Collection::InstallRow(Row* row) {
-  native_->table.Insert(native_->table.HashOf(row->key()), row);
+  uint64_t hash = native_->table.HashOf(row->key());
+  native_->table.Insert(hash, row);
   native_->row_bytes += RowMemory(row);
   if (!native_->sparse) native_->live++;
+  if (row->Has(Row::kDirty)) {  // a stand-in of replay: what the leaf's sum has of it is not known
+    native_->table.MarkDirty(hash);
+  } else {
+    native_->sum.AddLoaded(SumOf(hash, row));
+  }
+}
+
+uint64_t Collection::SumOf(uint64_t hash, const Row* row) const {
+  if (!native_->hasher || !row->live()) return 0;
+  return native_->hasher->ElementRow(native_->key_hash, hash, native_->member, row);
+}
+
+void Collection::SetHasher(const RowHasher* hasher, uint64_t key_hash, bool member) {
+  native_->hasher = hasher;
+  native_->key_hash = key_hash;
+  native_->member = member;
+}
+
+void Collection::TurnDirty(uint64_t hash, Row* row) {
+  if (row->Has(Row::kDirty)) return;
+  row->flags |= Row::kDirty;
+  native_->sum.Remove(hash, SumOf(hash, row));
+}
+
+uint64_t Collection::TurnClean(uint64_t hash, Row* row) {
+  row->flags &= uint16_t(~Row::kDirty);
+  if (row->live()) RowHasher::SetCrc(row);
+  uint64_t sum = SumOf(hash, row);
+  native_->sum.Add(sum);
+  return sum;
 }
 
 void Collection::EraseRow(uint64_t hash, Row* row) {
+  if (!row->Has(Row::kDirty)) native_->sum.RemoveLoaded(SumOf(hash, row));
   native_->row_bytes -= RowMemory(row);
   native_->table.Erase(hash, row);
   FreeRow(row);

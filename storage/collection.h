@@ -13,11 +13,14 @@
 #include "base/hash.h"
 #include "storage/counter.h"
 #include "storage/element_capture.h"
+#include "storage/element_sum.h"
 #include "storage/packed_map.h"
 #include "storage/row_table.h"
 #include "storage/sparse_state.h"
 
 namespace redynamo {
+
+class RowHasher;
 
 class Collection {
  public:
@@ -97,6 +100,15 @@ class Collection {
   void set_capture(ElementCapture* capture) { native_->capture = capture; }
   bool under_capture() const { return native_ && native_->capture; }
 
+  // Of a native collection, the hashes of its clean element rows (storage/row_sum.h). All of what
+  // follows REQUIRES: native(). The hasher outlives the collection's use; with none, no sums.
+  void SetHasher(const RowHasher* hasher, uint64_t key_hash, bool member);
+  // Before a change of the row, which is dirty then. The table's mark is the caller's.
+  void TurnDirty(uint64_t hash, Row* row);
+  // The row has been captured: it is clean, and its hash counts.
+  uint64_t TurnClean(uint64_t hash, Row* row);  // gives that hash
+  ElementSum& sum() { return native_->sum; }
+
  private:
   // What only a large collection needs stands apart: a small one is 48 bytes beside its blob.
   struct Native {
@@ -107,8 +119,13 @@ class Collection {
     ElementCapture* capture = nullptr;
     std::unique_ptr<SparseState> sparse;
     uint64_t let_go_from = 0;  // left-aligned hash
+    const RowHasher* hasher = nullptr;
+    uint64_t key_hash = 0;
+    bool member = false;
+    ElementSum sum;
   };
   void EraseRow(uint64_t hash, Row* row);
+  uint64_t SumOf(uint64_t hash, const Row* row) const;
   // Before a row changes (null: it is new); true when the changed one must be marked kChangedSince.
   bool KeepForCapture(uint64_t hash, Row* row);
 

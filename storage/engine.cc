@@ -49,6 +49,7 @@ Status EngineImpl::Open() {
   status = identity_.Save(&fs, options_.dir);
   if (!status.ok()) return status;
   seed_ = identity_.seed;
+  hasher_.SetActors(identity_.actors);
   self_ = uint16_t(identity_.actors.size() - 1);
   now_ms_ = clock_->WallMs();
 

@@ -105,6 +105,8 @@ struct EngineStats {
   uint64_t used_memory_bytes = 0, disk_bytes = 0, block_cache_bytes = 0;
   uint64_t disk_index_bytes = 0;  // index and filter blocks of the files, in memory
   uint64_t scrub_rounds = 0, scrub_rows = 0, scrub_errors = 0;
+  uint64_t scrub_leaves = 0, scrub_mismatches = 0;  // sums compared, and those that differed
+  uint64_t leaves_counted = 0;                      // anew, since their sums were not known
   uint64_t recovered_records = 0, recovered_cut_bytes = 0, salvaged_records = 0;
   int64_t recovery_ms = 0;
   bool warming_up = false;

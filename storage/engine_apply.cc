@@ -41,11 +41,22 @@ void EngineImpl::FreeCollection(Collection* c) {
   }
 }
 
-void EngineImpl::MarkDirty(SlotTable& table, uint64_t hash, Row* row) {
-  if (row->Has(Row::kDirty)) return;
+void EngineImpl::MarkNew(SlotTable& table, uint64_t hash, Row* row) {
   row->flags |= Row::kDirty;
   table.rows.MarkDirty(hash);
   stats_.dirty_rows++;
+}
+
+ElementSum* EngineImpl::SumOf(const Row* row) {
+  if (row->row_form() == RowForm::kLong) return &row->long_string()->sum();
+  bool native = row->row_form() == RowForm::kCollection && row->collection()->native();
+  return native ? &row->collection()->sum() : nullptr;
+}
+
+void EngineImpl::ForgetElements(SlotTable& table, const Row* row) {
+  if (ElementSum* sum = SumOf(row)) table.sum -= sum->in_leaf();
+  bool sparse = row->row_form() == RowForm::kCollection && row->collection()->sparse();
+  table.sum_unknown |= sparse;  // by what is not in memory
 }
 
 Row* EngineImpl::ApplyValue(uint16_t ns, uint16_t slot, uint64_t hash, std::string_view key,
@@ -59,6 +70,8 @@ Row* EngineImpl::ApplyValue(uint16_t ns, uint16_t slot, uint64_t hash, std::stri
     row->access = AccessNow();
     if (!known_absent_.empty()) known_absent_.erase({ns, std::string(key)});
   } else {
+    MarkDirty(table, hash, row);
+    ForgetElements(table, row);
     if (row->Has(Row::kHasRows)) row->flags |= Row::kStaleRows;
     row->flags &= uint16_t(~Row::kHasRows);
     if (row->row_form() == RowForm::kCollection && row->collection()->sparse()) {
@@ -78,7 +91,6 @@ Row* EngineImpl::ApplyValue(uint16_t ns, uint16_t slot, uint64_t hash, std::stri
       row->type = unsigned(type);
       row->form = unsigned(form);
       row->flags &= uint16_t(~(Row::kRaw | Row::kImplicit));
-      MarkDirty(table, hash, row);
       return row;
     }
     table.absents--;
@@ -90,13 +102,14 @@ Row* EngineImpl::ApplyValue(uint16_t ns, uint16_t slot, uint64_t hash, std::stri
   table.resident++;
   namespaces_[ns]->live++;
   namespaces_[ns]->resident++;
-  MarkDirty(table, hash, row);
+  if (!row->Has(Row::kDirty)) MarkNew(table, hash, row);
   return row;
 }
 
 Row* EngineImpl::ApplyDeadline(uint16_t ns, uint16_t slot, uint64_t hash, Row* row,
                                const Deadline& deadline) {
   SlotTable& table = *Slot(ns, slot);
+  MarkDirty(table, hash, row);
   if (!row->Has(Row::kHasDeadline)) {
     Row* moved = ResizeRow(row, row->value_len, true);
     table.rows.Replace(hash, row, moved);
@@ -106,25 +119,26 @@ Row* EngineImpl::ApplyDeadline(uint16_t ns, uint16_t slot, uint64_t hash, Row* r
   }
   row->set_deadline(deadline);
   if (row->row_form() == RowForm::kLong) row->long_string()->head_dirty = true;
-  MarkDirty(table, hash, row);
   return row;
 }
 
 Row* EngineImpl::ApplyNoDeadline(uint16_t ns, uint16_t slot, uint64_t hash, Row* row) {
   if (!row->Has(Row::kHasDeadline)) return row;
   SlotTable& table = *Slot(ns, slot);
+  MarkDirty(table, hash, row);
   Row* moved = ResizeRow(row, row->value_len, false);
   table.rows.Replace(hash, row, moved);
   if (moved->row_form() == RowForm::kLong) moved->long_string()->head_dirty = true;
   table.volatiles--;
   namespaces_[ns]->volatiles--;
-  MarkDirty(table, hash, moved);
   return moved;
 }
 
 void EngineImpl::ApplyRemove(uint16_t ns, uint16_t slot, uint64_t hash, Row* row) {
   SlotTable& table = *Slot(ns, slot);
   Namespace& space = *namespaces_[ns];
+  MarkDirty(table, hash, row);
+  ForgetElements(table, row);
   table.live--;
   table.resident--;
   space.live--;
@@ -137,7 +151,7 @@ void EngineImpl::ApplyRemove(uint16_t ns, uint16_t slot, uint64_t hash, Row* row
     space.volatiles--;
   }
   if (!row->Has(Row::kOnDisk)) {
-    if (row->Has(Row::kDirty)) stats_.dirty_rows--;
+    stats_.dirty_rows--;
     table.rows.Erase(hash, row);
     FreeObject(row);
     return;
@@ -152,7 +166,6 @@ void EngineImpl::ApplyRemove(uint16_t ns, uint16_t slot, uint64_t hash, Row* row
   table.rows.Replace(hash, row, absent);
   table.absents++;
   FreeObject(row);
-  MarkDirty(table, hash, absent);
 }
 
 bool EngineImpl::FitsPacked(const Collection& c, ObjectType type, std::string_view element,
@@ -177,8 +190,8 @@ Row* EngineImpl::ApplyElement(uint16_t ns, uint16_t slot, uint64_t hash, std::st
     auto* fresh = new Collection(type == ObjectType::kSet);
     std::memcpy(row->value_data(), &fresh, sizeof fresh);
     row->dot = dot;
-    row->hlc = hlc;
   }
+  MarkDirty(*Slot(ns, slot), hash, row);
   Collection* c = row->collection();
   Ensure(row, element);
   if (c->only_integers()) {
@@ -188,8 +201,8 @@ Row* EngineImpl::ApplyElement(uint16_t ns, uint16_t slot, uint64_t hash, std::st
   *is_new = c->Put(element, value, counter, dot, hlc);
   if (!c->native() && !FitsPacked(*c, type, element, counter ? std::string_view() : value)) {
     c->MakeNative(seed_);
+    c->SetHasher(&hasher_, hash, type == ObjectType::kSet);
   }
-  MarkDirty(*Slot(ns, slot), hash, row);
   return row;
 }
 
@@ -197,18 +210,23 @@ Row* EngineImpl::ApplyRemoveElement(uint16_t ns, uint16_t slot, uint64_t hash, R
                                     std::string_view element) {
   Collection* c = row->collection();
   Ensure(row, element);
+  Collection::Element found;
+  if (!row->Has(Row::kDirty)) {
+    if (!c->Find(element, &found)) return row;
+    MarkDirty(*Slot(ns, slot), hash, row);
+  }
   if (!c->Remove(element)) return row;
   if (c->size() == 0) {
     ApplyRemove(ns, slot, hash, row);
     return nullptr;
   }
-  MarkDirty(*Slot(ns, slot), hash, row);
   return row;
 }
 
 Row* EngineImpl::ApplyTotal(uint16_t ns, uint16_t slot, uint64_t hash, Row* row,
                             const CounterTotal& total) {
   SlotTable& table = *Slot(ns, slot);
+  MarkDirty(table, hash, row);
   if (row->row_form() != RowForm::kCounter) {
     int64_t base = 0;
     ParseInt64(row->value(), &base);
@@ -230,7 +248,6 @@ Row* EngineImpl::ApplyTotal(uint16_t ns, uint16_t slot, uint64_t hash, Row* row,
     cell.set_count(index + 1);
   }
   cell.set_total(index, total);
-  MarkDirty(table, hash, row);
   return row;
 }
 

@@ -66,7 +66,7 @@ struct EngineImpl::CheckpointJob {
     bool delete_first;
     RowKind kind;
     Collection* collection;  // if its elements are rows
-    const LongString* text;  // if its fragments are rows; neither: only the range is deleted
+    LongString* text;        // if its fragments are rows; neither: only the range is deleted
     uint32_t from = 0;       // fragment to go on from
     ElementCapture capture = {};
     std::unique_ptr<Collection> orphan = nullptr;  // the collection, when its key has let go of it
@@ -93,6 +93,7 @@ struct EngineImpl::CheckpointJob {
   int64_t begin_us = 0;
   uint64_t rows = 0;
   uint64_t changes_at_begin = 0;
+  std::vector<EngineImpl::LeafToCount> to_count;  // leaves whose sum is not known
   std::vector<std::pair<uint16_t, uint16_t>> absent_slots;
   std::vector<AbsentElements> absent_elements;
   std::vector<std::pair<uint16_t, uint16_t>> wiped_slots;
@@ -188,20 +189,25 @@ void EngineImpl::CaptureSlot(CheckpointJob* job, uint16_t ns, uint16_t slot) {
     table->wiped = false;
     job->wiped_slots.emplace_back(ns, slot);
   }
-  if (!table->rows.marked()) return;
+  if (table->rows.marked()) CaptureRows(job, ns, slot, table);
+  CaptureSum(*table, ns, slot, &captured, &job->to_count);
+}
+
+void EngineImpl::CaptureRows(CheckpointJob* job, uint16_t ns, uint16_t slot, SlotTable* table) {
   std::vector<Row*> rows;
   table->rows.CollectMarked(0, SIZE_MAX, &rows);
   bool absents = false;
   for (Row* row : rows) {
     if (!row->Has(Row::kDirty)) continue;
-    CaptureRow(job, ns, slot, row);
+    CaptureRow(job, ns, slot, table, row);
     absents |= !row->live();
   }
   table->on_disk = true;
   if (absents) job->absent_slots.emplace_back(ns, slot);
 }
 
-void EngineImpl::CaptureRow(CheckpointJob* job, uint16_t ns, uint16_t slot, Row* row) {
+void EngineImpl::CaptureRow(CheckpointJob* job, uint16_t ns, uint16_t slot, SlotTable* table,
+                            Row* row) {
   uint64_t hash = RowTable::HashOf(row->key(), seed_, kPositionHashBits);
   uint64_t position = uint64_t(slot) << kPositionHashBits | hash >> (64 - kPositionHashBits);
   std::string head_key = EncodeHeadKey({ns, position, row->key()});
@@ -217,6 +223,9 @@ void EngineImpl::CaptureRow(CheckpointJob* job, uint16_t ns, uint16_t slot, Row*
     job->Add(Op::kDeleteHead, std::move(head_key));
   } else {
     row->flags |= Row::kOnDisk;
+    Seal(hash, row);
+    table->sum += CleanSum(hash, row);
+    if (ElementSum* sum = SumOf(row)) table->sum += sum->Settle();
     if (put_head) job->Add(Op::kPutHead, std::move(head_key), EncodeHead(row));
     if (text && put_head) {
       text->head_dirty = false;
@@ -233,6 +242,7 @@ void EngineImpl::CaptureRow(CheckpointJob* job, uint16_t ns, uint16_t slot, Row*
     RowKind kind = text ? RowKind::kFragment : ElementKind(row);
     job->work.push_back({std::string(row->key()), hash, delete_first, kind, native, text});
     if (native) native->set_capture(&job->work.back().capture);
+    if (text) text->sum().BeginCapture();
   }
 }
 
@@ -255,12 +265,30 @@ bool EngineImpl::CaptureElements(CheckpointJob* job, uint16_t ns, uint16_t slot)
   } else if (work.text) {
     SlotTable* table = Slot(ns, slot);
     Row* row = table ? table->rows.Find(work.hash, work.key) : nullptr;
-    bool same = row && row->row_form() == RowForm::kLong && row->long_string() == work.text;
+    bool same = row && row->row_form() == RowForm::kLong && row->long_string() == work.text &&
+                work.text->sum().capturing();
     work.from = same ? CaptureFragmentSlice(job, ns, position, row) : 0;
     done = work.from == 0;
+    if (same && done) {
+      uint64_t late = work.text->sum().EndCapture();
+      uint64_t more = work.text->sum().Settle();
+      table->sum += more;
+      job->meta.slots[ns][slot].sum += more + late;
+    }
+    if (!same) NoSumOf(job, ns, slot);
   }
   if (done) job->work_at++;
   return false;
+}
+
+// Rows of the slot that were to be captured have vanished: they stay on disk in some older version.
+void EngineImpl::NoSumOf(CheckpointJob* job, uint16_t ns, uint16_t slot) {
+  job->meta.slots[ns][slot].sum_known = false;
+  auto of_slot = [&](const LeafToCount& leaf) { return leaf.ns == ns && leaf.slot == slot; };
+  auto counted = std::find_if(job->to_count.begin(), job->to_count.end(), of_slot);
+  if (counted == job->to_count.end()) return;
+  DropCounting({*counted});
+  job->to_count.erase(counted);
 }
 
 bool EngineImpl::CaptureElementSlice(CheckpointJob* job, uint16_t ns, uint16_t slot,
@@ -277,8 +305,16 @@ bool EngineImpl::CaptureElementSlice(CheckpointJob* job, uint16_t ns, uint16_t s
     job->rows++;
   };
   auto& before = work.capture.before;
+  uint64_t& sum = job->meta.slots[ns][slot].sum;
   auto put_images_below = [&](const auto& end) {
     for (auto it = before.begin(); it != end; it = before.erase(it)) {
+      if (it->second.live) {
+        Result<Row*> image = DecodeElement(it->first.second, it->second.payload);
+        CHECK_THAT(image.ok());
+        sum +=
+            hasher_.ElementRow(work.hash, it->first.first, work.kind == RowKind::kMember, *image);
+        FreeRow(*image);
+      }
       put(it->first.first, it->first.second, it->second.live, std::move(it->second.payload));
     }
   };
@@ -293,7 +329,7 @@ bool EngineImpl::CaptureElementSlice(CheckpointJob* job, uint16_t ns, uint16_t s
       table->MarkDirty(hash);
       continue;
     }
-    element->flags &= uint16_t(~Row::kDirty);
+    sum += work.collection->TurnClean(hash, element);
     element->capture = capture_number_;
     if (element->live()) element->flags |= Row::kOnDisk;
     if (!element->live()) absent.elements.emplace_back(element->key());
@@ -304,6 +340,7 @@ bool EngineImpl::CaptureElementSlice(CheckpointJob* job, uint16_t ns, uint16_t s
   if (!absent.elements.empty()) job->absent_elements.push_back(std::move(absent));
   if (next != 0) return false;
   work.collection->set_capture(nullptr);
+  if (!work.orphan) Slot(ns, slot)->sum += work.collection->sum().Settle();
   if (work.orphan) FreeCollection(work.orphan.release());
   work.collection = nullptr;
   return true;
@@ -336,7 +373,9 @@ void EngineImpl::DropElementCapture(uint16_t ns, uint16_t slot) {
   CheckpointJob* job = checkpoint_.get();
   if (!job || job->ns != ns || job->slot != slot) return;
   for (CheckpointJob::ElementWork& work : job->work) {
-    if (!work.orphan) work.collection = nullptr;
+    if (work.orphan) continue;
+    if (work.collection) NoSumOf(job, ns, slot);
+    work.collection = nullptr;
   }
 }
 
@@ -349,16 +388,20 @@ uint64_t EngineImpl::CaptureFragmentSlice(CheckpointJob* job, uint16_t ns, uint6
     std::string key =
         EncodeRowKey({ns, position, row->key(), uint8_t(RowKind::kFragment), index, {}});
     const LongString::Fragment* fragment = text->Find(index);
+    uint64_t sum = 0;
     job->rows++;
     if (fragment) {
       std::string_view bytes = text->FragmentBytes(index, *fragment);
+      sum = hasher_.Fragment(position << (64 - kPositionHashBits), row->dot, index, fragment->dot,
+                             fragment->hlc, bytes);
       job->Add(Op::kPutRow, std::move(key),
                EncodeFragment({row->dot, fragment->dot, fragment->hlc, bytes}));
     } else {
       job->Add(Op::kDeleteRow, std::move(key));
     }
-    text->MarkCaptured(index, capture_number_);
+    text->MarkCaptured(index, capture_number_, sum);
   }
+  text->sum().SlicePassed(next);
   return next;
 }
 
@@ -393,7 +436,9 @@ bool EngineImpl::StepCheckpoint(int64_t deadline_us) {
       if (status.ok()) status = job.batch->Commit();
       if (!status.ok()) job.batch->Abandon();
       job.batch.reset();
-      PostToDataThread([this, status] { FinishCheckpoint(status); });
+      std::shared_ptr<const RowSnapshot> snapshot;  // as this checkpoint has left it
+      if (status.ok() && !job.to_count.empty()) snapshot = store_->TakeSnapshot();
+      PostToDataThread([this, status, snapshot] { FinishCheckpoint(status, snapshot); });
     });
     return false;
   }
@@ -425,7 +470,7 @@ bool EngineImpl::StepCheckpoint(int64_t deadline_us) {
   return true;
 }
 
-void EngineImpl::FinishCheckpoint(Status status) {
+void EngineImpl::FinishCheckpoint(Status status, std::shared_ptr<const RowSnapshot> snapshot) {
   std::unique_ptr<CheckpointJob> job = std::move(checkpoint_);
   last_checkpoint_end_ms_ = clock_->MonotonicUs() / 1000;
   stats_.last_checkpoint_ok = status.ok();
@@ -433,6 +478,8 @@ void EngineImpl::FinishCheckpoint(Status status) {
     checkpoint_position_ = job->meta.position;
     log_->ReleaseBefore(checkpoint_position_);
     DropAbsents(*job);
+    for (LeafToCount& leaf : job->to_count) leaf.stored = job->meta.slots[leaf.ns][leaf.slot].sum;
+    CountLeaves(std::move(job->to_count), std::move(snapshot));
     stats_.checkpoints++;
     stats_.checkpoint_rows += job->rows;
     stats_.last_checkpoint_ms = (clock_->MonotonicUs() - job->begin_us) / 1000;
@@ -442,6 +489,7 @@ void EngineImpl::FinishCheckpoint(Status status) {
     stats_.checkpoint_failures++;
     LogWarning("checkpoint failed, nothing is lost, the log is kept: " + status.message());
     RedirtyCaptured(*job);
+    DropCounting(job->to_count);
   }
   for (auto& waiter : job->waiters) {
     if (waiter) waiter(status);
@@ -496,8 +544,9 @@ void EngineImpl::RedirtyCaptured(const CheckpointJob& job) {
           RowTable* elements = row->collection()->table();
           elements->ForEach([&](Row* element) {
             if (element->capture != capture_number_ || element->Has(Row::kDirty)) return;
-            element->flags |= Row::kDirty;
-            elements->MarkDirty(elements->HashOf(element->key()));
+            uint64_t hash = elements->HashOf(element->key());
+            row->collection()->TurnDirty(hash, element);
+            elements->MarkDirty(hash);
             elements_captured = true;
           });
         }

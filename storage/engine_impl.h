@@ -11,10 +11,9 @@
 //   write_irregular.cc  the verbs on keys that have concurrent versions
 //   engine_recover.cc   the log's tail joined onto the last checkpoint
 //   engine_scan.cc      SCAN, KEYS and RANDOMKEY over memory and disk
+//   engine_sum.cc       sums of captured rows
 //   engine_checkpoint.cc, engine_load.cc, engine_elements.cc, engine_evict.cc
 //
-// A slot's table holds resident keys; keys of the slot that are on disk only are *cold*. live
-// counts both, so `live - resident` says whether a miss is final.
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
@@ -35,6 +34,7 @@
 
 #include "base/hash.h"
 #include "storage/background.h"
+#include "storage/checkpoint_meta.h"
 #include "storage/collection.h"
 #include "storage/counter.h"
 #include "storage/delta.h"
@@ -44,55 +44,19 @@
 #include "storage/key_walk.h"
 #include "storage/log.h"
 #include "storage/row_store.h"
+#include "storage/row_sum.h"
 #include "storage/row_table.h"
+#include "storage/slot_table.h"
 
 namespace redynamo {
 
-inline constexpr int kPartitionCount = 1024;
-inline constexpr int kSlotsPerPartition = kSlotCount / kPartitionCount;
-inline int PartitionOfSlot(uint16_t slot) { return slot / kSlotsPerPartition; }
 // Collections of more elements are freed in the background.
 inline constexpr uint64_t kFreeInlineElementsMax = 64;
 inline constexpr int kBackgroundThreads = 2;
 
-struct SlotTable {
-  explicit SlotTable(uint64_t seed) : rows(seed, kPositionHashBits) {}
-  ~SlotTable();  // frees rows and collections
-
-  RowTable rows;
-  uint64_t live = 0;         // keys, resident or cold
-  uint64_t resident = 0;     // live rows in `rows`
-  uint32_t volatiles = 0;    // resident keys with a deadline
-  uint32_t absents = 0;      // absent rows in `rows`
-  uint32_t sparse = 0;       // sparse collections in `rows`
-  bool on_disk = false;      // something may stand on disk for this slot
-  bool wiped = false;        // what stands on disk for this slot is void: delete its range first
-  uint64_t captured_at = 0;  // log position of its last capture: replay skips up to it
-  uint64_t cold() const { return live - resident; }
-};
-
-struct Namespace {
-  explicit Namespace(uint16_t id) : id(id) {}
-  uint16_t id;
-  std::array<std::unique_ptr<SlotTable>, kSlotCount> slots;
-  uint64_t live = 0, resident = 0, volatiles = 0, sparse = 0;
-  uint32_t tables = 0;
-  double average_ttl_ms = 0;  // a running figure of the expiry sweep
-  uint64_t epoch = 0;  // grows when the namespace is cleared: voids loads under way
-};
-
 inline RowKind ElementKind(const Row* row) {
   return row->object_type() == ObjectType::kSet ? RowKind::kMember : RowKind::kField;
 }
-
-// One replica of a ring partition: with one node, its clock is own dots 1..own_n and whatever
-// earlier actors of this directory wrote.
-struct Partition {
-  PartitionClock clock;                       // without what own_n says
-  uint64_t own_n = 0;                         // dots given by the own actor
-  uint64_t event_record = 0;                  // serial of the record that has an event here
-  std::unique_ptr<IrregularIndex> irregular;  // none when empty
-};
 
 class EngineImpl {
  public:
@@ -187,7 +151,17 @@ class EngineImpl {
   Row* ApplyTotal(uint16_t ns, uint16_t slot, uint64_t hash, Row* row, const CounterTotal& total);
   // Slots that were captured at or after `end` have it behind them already (replay).
   void ApplyClearPartition(uint16_t ns, int partition, uint64_t end);
-  void MarkDirty(SlotTable& table, uint64_t hash, Row* row);
+  // Before a change of the row: its hash leaves the leaf's sum. Once is enough.
+  void MarkDirty(SlotTable& table, uint64_t hash, Row* row) {
+    if (row->Has(Row::kDirty)) return;
+    table.sum -= CleanSum(hash, row);
+    MarkNew(table, hash, row);
+  }
+  // A row that has just been made.
+  void MarkNew(SlotTable& table, uint64_t hash, Row* row);
+  // What the row has beside its head vanishes, dirty or clean.
+  void ForgetElements(SlotTable& table, const Row* row);
+  static ElementSum* SumOf(const Row* row);  // null when it has but a head
   void FreeObject(Row* row);  // with its collection or long string, in the background when large
   void FreeValue(Row* row);   // these alone
   void FreeCollection(Collection* c);
@@ -301,7 +275,7 @@ class EngineImpl {
   // --- engine_checkpoint.cc ---
   void StartCheckpoint();
   bool StepCheckpoint(int64_t deadline_us);  // true while there is more to capture now
-  void FinishCheckpoint(Status status);
+  void FinishCheckpoint(Status status, std::shared_ptr<const RowSnapshot> snapshot);
   bool CheckpointDue() const;
   // True when enough of the disk stays free beside what a checkpoint writes.
   bool RoomForCheckpoint();
@@ -309,7 +283,8 @@ class EngineImpl {
   void StepSettle();
   void CaptureSlot(CheckpointJob* job, uint16_t ns, uint16_t slot);
   void CaptureIrregular(CheckpointJob* job, uint16_t ns, uint16_t slot);
-  void CaptureRow(CheckpointJob* job, uint16_t ns, uint16_t slot, Row* row);
+  void CaptureRows(CheckpointJob* job, uint16_t ns, uint16_t slot, SlotTable* table);
+  void CaptureRow(CheckpointJob* job, uint16_t ns, uint16_t slot, SlotTable* table, Row* row);
   bool CaptureElements(CheckpointJob* job, uint16_t ns, uint16_t slot);
   bool CapturingElementsOf(uint16_t slot) const;
   // True: it was the last one.
@@ -452,6 +427,38 @@ class EngineImpl {
   // --- engine_scrub.cc ---
   void StepScrub();
   void ScrubTask();
+  Status SnapshotWithMeta(std::shared_ptr<const RowSnapshot>* snapshot, CheckpointMeta* meta) const;
+
+  // --- engine_sum.cc: storage/row_sum.h ---
+  // What a clean head row has in its leaf's sum, element rows of a large collection apart.
+  uint64_t CleanSum(uint64_t hash, const Row* row) const {
+    if (!row->live()) return 0;
+    if (row->object_type() == ObjectType::kString) return hasher_.String(hash, row);
+    if (!row->collection()->native()) return row->hlc;
+    return row->Has(Row::kHasDeadline) ? hasher_.DeadlineRow(hash, 0, row->deadline()) : 0;
+  }
+  // The row's contents are what stands, or will stand, on disk: any thread, for a row of its own.
+  void Seal(uint64_t hash, Row* row) const;
+  struct LeafToCount {
+    uint16_t ns, slot;
+    uint64_t count;   // as the table's sum_count
+    uint64_t stored;  // the sum that the checkpoint stored
+  };
+  void NoSumOf(CheckpointJob* job, uint16_t ns, uint16_t slot);
+  void CaptureSum(SlotTable& table, uint16_t ns, uint16_t slot, CapturedSlot* captured,
+                  std::vector<LeafToCount>* to_count);
+  void CountLeaves(std::vector<LeafToCount> leaves, std::shared_ptr<const RowSnapshot> snapshot);
+  void DropCounting(const std::vector<LeafToCount>& leaves);
+  Status CountLeaf(uint16_t ns, uint16_t slot, std::shared_ptr<const RowSnapshot> snapshot,
+                   uint64_t* sum, uint64_t* keys) const;  // any thread
+  // What records on disk count, heads first; any thread. Fragments count while their base lives:
+  // dead ones may be left over until the space is needed.
+  using LongBases = std::map<std::string, Dot, std::less<>>;  // by head key
+  Status HashHead(std::string_view key, std::string_view payload, LongBases* bases,
+                  uint64_t* sum) const;
+  Status HashElement(std::string_view key, std::string_view payload, const LongBases& bases,
+                     uint64_t* sum) const;
+
   bool EvictFrom(SlotTable& table, uint16_t ns, uint16_t slot);
   bool MayGo(const Row* row) const;
   void PageOut(SlotTable& table, uint16_t ns, uint64_t hash, Row* row);
@@ -482,6 +489,8 @@ class EngineImpl {
   bool scrub_busy_ = false;
   std::unique_ptr<Background> checkpoint_pool_;  // one thread: a checkpoint's files grow in order
   HybridClock hybrid_;
+  RowHasher hasher_;
+  uint64_t sum_counts_ = 0;  // leaves counted anew, for SlotTable::sum_count
   uint64_t seed_ = 0;
   uint16_t self_ = 0;  // local index of the own actor
 

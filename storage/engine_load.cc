@@ -26,6 +26,8 @@ Result<Row*> EngineImpl::BuildObject(uint16_t ns, uint64_t position, std::string
   if (!payload) return static_cast<Row*>(nullptr);
   Result<DecodedHead> head = DecodeHead(key, *payload, seed_);
   if (!head.ok()) return head.status();
+  uint64_t key_hash = position << (64 - kPositionHashBits);
+  Seal(key_hash, head->row);
   if (head->may_have_fragments) {
     Status status = LoadFragments(ns, position, &head->row);
     if (status.ok()) return head->row;
@@ -34,6 +36,7 @@ Result<Row*> EngineImpl::BuildObject(uint16_t ns, uint64_t position, std::string
   }
   if (!head->native) return head->row;
   Collection* c = head->row->collection();
+  c->SetHasher(&hasher_, key_hash, head->row->object_type() == ObjectType::kSet);
   c->MakeSparse(head->element_count);
   c->sparse_state()->ns = ns;
   uint64_t rows_max = whole_load_rows_max_;

@@ -16,6 +16,7 @@ namespace {
 // The row may move.
 Row* ToLong(Row* row, bool head_dirty) {
   auto* text = new LongString(row->value());
+  RowHasher::SetCrc(row);  // of the base, which has one content for ever
   text->head_dirty = head_dirty;
   text->head_capture = row->capture;
   row = ResizeRow(row, sizeof text, row->Has(Row::kHasDeadline));
@@ -112,8 +113,10 @@ Status EngineImpl::LoadFragments(uint16_t ns, uint64_t position, Row** row) {
     if (!fragment.ok()) return fragment.status();
     if (fragment->base != (*row)->dot) continue;  // of a base that is dead
     if ((*row)->row_form() == RowForm::kPlain) *row = ToLong(*row, false);
-    (*row)->long_string()->Install(uint32_t(row_key->element_hash), fragment->bytes, fragment->dot,
-                                   fragment->hlc);
+    uint32_t index = uint32_t(row_key->element_hash);
+    uint64_t sum = hasher_.Fragment(position << (64 - kPositionHashBits), fragment->base, index,
+                                    fragment->dot, fragment->hlc, fragment->bytes);
+    (*row)->long_string()->Install(index, fragment->bytes, fragment->dot, fragment->hlc, sum);
     (*row)->flags |= Row::kHasRows;
   }
   return it->status();

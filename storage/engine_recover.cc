@@ -29,6 +29,8 @@ Status EngineImpl::Recover() {
       SlotTable& table = MakeSlot(uint16_t(ns), uint16_t(slot));
       table.live = captured.live;
       table.captured_at = captured.position;
+      table.sum = captured.sum;
+      table.sum_unknown = !captured.sum_known;
       table.on_disk = true;
       namespaces_[ns]->live += captured.live;
     }
@@ -82,6 +84,7 @@ Status EngineImpl::Recover() {
   if (log_->report().tail_was_cut) {
     LogWarning(log_->report().cut_note);
     identity_.Rotate();
+    hasher_.SetActors(identity_.actors);
     self_ = uint16_t(identity_.actors.size() - 1);
     Status status = identity_.Save(&PosixFileSystem(), options_.dir);
     if (!status.ok()) return status;
@@ -167,7 +170,9 @@ Status EngineImpl::ReadyElement(const Row* row, Dot dot, const Effect& effect) c
       Row* stand_in = NewRow(effect.element, 0, false);
       stand_in->flags |= Row::kOnDisk;
       stand_in->dot = effect.removed[0];
+      stand_in->flags |= Row::kDirty;
       c->InstallRow(stand_in);
+      namespaces_[c->sparse_state()->ns]->slots[slot]->sum_unknown = true;
       return Status::Ok();
     }
   }
@@ -197,6 +202,8 @@ bool EngineImpl::ReplayUnseen(uint16_t ns, uint16_t slot, uint64_t hash, Dot dot
   if (base) stand_in->dot = effect.removed[0];
   if (clear) stand_in->flags |= Row::kStaleRows;
   table.rows.Insert(hash, stand_in);
+  MarkNew(table, hash, stand_in);
+  table.sum_unknown = true;  // what the old object had in it is not known
   table.resident++;
   namespaces_[ns]->resident++;
   *row = stand_in;

@@ -65,9 +65,12 @@ LongString::Fragment& LongString::Touch(uint32_t index) {
   return it->second;
 }
 
-void LongString::MarkDirty(Fragment* fragment) {
-  dirty_ += !fragment->dirty;
+void LongString::MarkDirty(uint32_t index, Fragment* fragment) {
+  if (fragment->dirty) return;
+  dirty_++;
   fragment->dirty = true;
+  sum_.Remove(index, fragment->sum);
+  fragment->sum = 0;
 }
 
 void LongString::Grow(size_t size) {
@@ -94,7 +97,7 @@ void LongString::Overwrite(uint64_t offset, std::string_view bytes, Dot dot, uin
     fragment.dot = dot;
     fragment.hlc = hlc;
     fragment.length = uint32_t(std::min<size_t>(size_ - StartOf(index), kFragmentBytes));
-    MarkDirty(&fragment);
+    MarkDirty(index, &fragment);
   }
   std::memcpy(bytes_ + offset, bytes.data(), bytes.size());
 }
@@ -108,7 +111,7 @@ void LongString::Put(uint32_t index, std::string_view bytes, Dot dot, uint64_t h
   fragment.dot = dot;
   fragment.hlc = hlc;
   fragment.length = uint32_t(bytes.size());
-  MarkDirty(&fragment);
+  MarkDirty(index, &fragment);
   if (shorter) FitSize();
 }
 
@@ -122,7 +125,7 @@ void LongString::Remove(uint32_t index) {
   fragment.dot = 0;
   fragment.hlc = 0;
   fragment.length = 0;
-  MarkDirty(&fragment);
+  MarkDirty(index, &fragment);
   if (!fragment.on_disk) {
     dirty_--;
     fragments_.erase(it);
@@ -149,9 +152,12 @@ void LongString::FitSize() {
   size_ = std::min(size_, size);
 }
 
-void LongString::Install(uint32_t index, std::string_view bytes, Dot dot, uint64_t hlc) {
+void LongString::Install(uint32_t index, std::string_view bytes, Dot dot, uint64_t hlc,
+                         uint64_t sum) {
   Put(index, bytes, dot, hlc);
   Fragment& fragment = fragments_[index];
+  fragment.sum = sum;
+  sum_.AddLoaded(sum);
   fragment.dirty = false;
   fragment.on_disk = true;
   dirty_--;
@@ -167,12 +173,14 @@ uint32_t LongString::CollectDirty(uint32_t from, size_t count, std::vector<uint3
   return 0;
 }
 
-void LongString::MarkCaptured(uint32_t index, uint8_t number) {
+void LongString::MarkCaptured(uint32_t index, uint8_t number, uint64_t sum) {
   auto it = fragments_.find(index);
   CHECK_THAT(it != fragments_.end() && it->second.dirty);
   dirty_--;
   it->second.dirty = false;
   it->second.capture = number;
+  it->second.sum = sum;
+  sum_.Add(sum);
   it->second.on_disk |= it->second.live();
 }
 
@@ -181,7 +189,7 @@ bool LongString::Redirty(uint8_t number) {
   head_dirty |= any;
   for (auto& [index, fragment] : fragments_) {
     if (fragment.capture != number || fragment.dirty) continue;
-    MarkDirty(&fragment);
+    MarkDirty(index, &fragment);
     any = true;
   }
   return any;

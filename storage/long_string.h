@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "storage/delta.h"
+#include "storage/element_sum.h"
 #include "storage/version.h"
 
 namespace redynamo {
@@ -38,6 +39,7 @@ class LongString {
     bool dirty = false;   // changed since its last capture
     bool on_disk = false;
     uint8_t capture = 0;           // number (mod 256) of the checkpoint that captured it last
+    uint64_t sum = 0;              // its row's hash, while it is clean
     std::unique_ptr<char[]> base;  // what the base has at its place, if anything
     bool live() const { return dot != 0; }
   };
@@ -76,18 +78,19 @@ class LongString {
   // --- for checkpoints: whether the head, which holds the base, must be written, too ---
   bool head_dirty = true;
   uint8_t head_capture = 0;
-  // A clean fragment as it stands on disk.
-  void Install(uint32_t index, std::string_view bytes, Dot dot, uint64_t hlc);
+  // A clean fragment as it stands on disk; `sum` is its row's hash (storage/row_sum.h).
+  void Install(uint32_t index, std::string_view bytes, Dot dot, uint64_t hlc, uint64_t sum = 0);
   // Appends about `count` dirty fragments of index >= from; gives where to go on, 0 at the end.
   uint32_t CollectDirty(uint32_t from, size_t count, std::vector<uint32_t>* out) const;
   // The fragment is in the hands of checkpoint `number`.
-  void MarkCaptured(uint32_t index, uint8_t number);
+  void MarkCaptured(uint32_t index, uint8_t number, uint64_t sum = 0);
+  ElementSum& sum() { return sum_; }
   // Checkpoint `number` has failed. True when it had captured something here.
   bool Redirty(uint8_t number);
 
  private:
   Fragment& Touch(uint32_t index);
-  void MarkDirty(Fragment* fragment);
+  void MarkDirty(uint32_t index, Fragment* fragment);
   void Grow(size_t size);
   void ShowBase(uint32_t index, const Fragment& fragment, size_t from);
   void FitSize();
@@ -100,6 +103,7 @@ class LongString {
   size_t dirty_ = 0;       // fragments
   size_t kept_bytes_ = 0;  // of the base, under fragments
   Fragments fragments_;
+  ElementSum sum_;
 };
 
 }  // namespace redynamo

@@ -7,6 +7,7 @@
 #include "storage/collection.h"
 #include "storage/counter.h"
 #include "storage/long_string.h"
+#include "storage/row_sum.h"
 
 namespace redynamo {
 namespace {
@@ -126,6 +127,7 @@ Result<DecodedHead> DecodeHead(std::string_view key, std::string_view payload, u
   head.row->hlc = hlc;
   head.row->dot = dot;
   if (has_deadline) head.row->set_deadline(deadline);
+  RowHasher::SetCrc(head.row);
   return head;
 }
 
@@ -190,6 +192,7 @@ Result<Row*> DecodeElement(std::string_view element, std::string_view payload) {
   row->form = form;
   row->hlc = hlc;
   row->dot = dot;
+  RowHasher::SetCrc(row);
   return row;
 }
 

@@ -12,7 +12,8 @@
 // A head of a base of more than kUnmarkedBaseMax bytes need not say that there are fragments: so
 // the first bit set in a large bitmap does not write all of it again.
 //
-// Little-endian; count is a varint. Decoders trust nothing.
+// Little-endian; count is a varint. Decoders trust nothing. A collection's hlc and dot say nothing
+// here: in memory a clean packed one keeps the sum of its rows' hashes there (storage/row_sum.h).
 #pragma once
 
 #include <string>

@@ -112,6 +112,21 @@ class SteppingEngine {
       Turn();
     }
     CHECK(engine->stats_.last_checkpoint_ok != store->fail_commits);
+    if (engine->stats_.last_checkpoint_ok) CheckSums();
+  }
+  // What the checkpoint has left on disk is what its sums and counts say.
+  void CheckSums() {
+    Result<CheckpointMeta> meta = LoadCheckpointMeta(engine->store_.get(), options.databases);
+    REQUIRE(meta.ok());
+    auto snapshot = engine->store_->TakeSnapshot();
+    for (uint32_t slot = 0; slot < kSlotCount; slot++) {
+      const CapturedSlot& stored = meta->slots[0][slot];
+      if (stored.position == 0 || !stored.sum_known) continue;
+      uint64_t sum = 0, keys = 0;
+      REQUIRE(engine->CountLeaf(0, uint16_t(slot), snapshot, &sum, &keys).ok());
+      CHECK(sum == stored.sum);
+      CHECK(keys == stored.live);
+    }
   }
 
   std::condition_variable woken_;

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the engine holds per slot, namespace and partition.
+//
+// A slot's table holds resident keys; keys of the slot that are on disk only are *cold*. live
+// counts both, so `live - resident` says whether a miss is final.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+
+#include "base/hash.h"
+#include "storage/irregular.h"
+#include "storage/row_table.h"
+#include "storage/version.h"
+
+namespace redynamo {
+
+inline constexpr int kPartitionCount = 1024;
+inline constexpr int kSlotsPerPartition = kSlotCount / kPartitionCount;
+inline int PartitionOfSlot(uint16_t slot) { return slot / kSlotsPerPartition; }
+
+struct SlotTable {
+  explicit SlotTable(uint64_t seed) : rows(seed, kPositionHashBits) {}
+  ~SlotTable();  // frees rows and collections
+
+  RowTable rows;
+  uint64_t live = 0;         // keys, resident or cold
+  uint64_t resident = 0;     // live rows in `rows`
+  uint32_t volatiles = 0;    // resident keys with a deadline
+  uint32_t absents = 0;      // absent rows in `rows`
+  uint32_t sparse = 0;       // sparse collections in `rows`
+  bool on_disk = false;      // something may stand on disk for this slot
+  bool wiped = false;        // what stands on disk for this slot is void: delete its range first
+  uint64_t captured_at = 0;  // log position of its last capture: replay skips up to it
+  uint64_t sum = 0;          // of the hashes of clean rows, resident or cold (storage/row_sum.h)
+  bool sum_unknown = false;  // to be counted anew after the next checkpoint
+  uint64_t sum_count = 0;    // of the count under way, whose result corrects `sum`; 0: none
+  uint64_t cold() const { return live - resident; }
+};
+
+struct Namespace {
+  explicit Namespace(uint16_t id) : id(id) {}
+  uint16_t id;
+  std::array<std::unique_ptr<SlotTable>, kSlotCount> slots;
+  uint64_t live = 0, resident = 0, volatiles = 0, sparse = 0;
+  uint32_t tables = 0;
+  double average_ttl_ms = 0;  // a running figure of the expiry sweep
+  uint64_t epoch = 0;  // grows when the namespace is cleared: voids loads under way
+};
+
+// One replica of a ring partition: with one node, its clock is own dots 1..own_n and whatever
+// earlier actors of this directory wrote.
+struct Partition {
+  PartitionClock clock;                       // without what own_n says
+  uint64_t own_n = 0;                         // dots given by the own actor
+  uint64_t event_record = 0;                  // serial of the record that has an event here
+  std::unique_ptr<IrregularIndex> irregular;  // none when empty
+};
+
+}  // namespace redynamo
