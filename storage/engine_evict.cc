@@ -273,7 +273,6 @@ bool EngineImpl::EvictToLimit(int64_t deadline_us) {
     evict_tries_++;
     if (namespaces_[ns]->resident == 0) {
       evict_slot_ = uint32_t(ns + 1) * kSlotCount % slots;
-      evict_tries_ += kSlotCount - 1;
       continue;
     }
     // The next slots' tables are on their way while this one is looked at.

@@ -256,6 +256,19 @@ TEST_CASE("sparse: elements leave memory a few at a time, those in use last") {
   CheckHash(t, model);
 }
 
+TEST_CASE(
+    "sparse: one large hash leaves memory without a pause, however many databases are empty") {
+  SteppingEngine t;
+  t.options.databases = 16;
+  Hash model = ColdHash(t);
+  CheckHash(t, model);
+  With(t, "dirty", [](HashView& h) { h.Set("dirty", "v"); });  // the hash cannot go as a whole
+  t.options.maxmemory_bytes = 1;
+  t.engine->options_ = t.options;
+  t.engine->EvictToLimit(t.clock.MonotonicUs() + 1'000'000);
+  CHECK(Resident(t, "h") == 1);
+}
+
 TEST_CASE("sparse: random histories equal a model across page-out, checkpoints and crashes") {
   for (uint64_t seed = 1; seed <= 4; seed++) {
     CAPTURE(seed);
