@@ -264,8 +264,9 @@ Status Log::WriteBatch() {
   s.segments.back().end = s.tail;
   s.pieces.clear();
   if (s.buffer.capacity() > kLogBufferLimitBytes) {  // after a giant: give the memory back
-    s.buffer = std::string();
-    s.buffer.reserve(kInitialBufferBytes);
+    std::string fresh;
+    fresh.reserve(kInitialBufferBytes);
+    s.buffer.swap(fresh);  // assigning a short string would keep the memory
   }
   s.buffer.clear();
   return Status::Ok();
