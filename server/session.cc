@@ -48,14 +48,14 @@ DeferredReply Session::Defer() {
 }
 
 void Session::CloseAfterReplies() {
+  if (state == SessionState::kDeferred) server_.clients().deferred_count--;
   state = SessionState::kClosing;
   transport_.Wake();
 }
 
 void Session::CloseNow() {
   close_now_ = true;
-  state = SessionState::kClosing;
-  transport_.Wake();
+  CloseAfterReplies();
 }
 
 }  // namespace redynamo
