@@ -66,8 +66,8 @@ void WriteStatsSection(const InfoSource& source, InfoWriter& out) {
   out.Field("dump_payload_sanitizations", 0);
   out.Field("total_reads_processed", stats.reads_processed);
   out.Field("total_writes_processed", stats.writes_processed);
-  out.Field("io_threaded_reads_processed", 0);
-  out.Field("io_threaded_writes_processed", 0);
+  out.Field("io_threaded_reads_processed", stats.threaded_reads_processed);
+  out.Field("io_threaded_writes_processed", stats.threaded_writes_processed);
   out.Field("reply_buffer_shrinks", 0);
   out.Field("reply_buffer_expands", 0);
   out.Field("client_query_buffer_limit_disconnections", stats.query_limit_disconnections);

@@ -14,6 +14,8 @@ constexpr size_t kKeptCapacityMax = 64 * 1024;
 constexpr size_t kPoolChunks = 64;
 // Chunks that have left are taken out of the list this many at a time.
 constexpr size_t kForgetChunks = 1024;
+// Fewer bytes than this are cheaper to copy than to hand over in a chunk of their own.
+constexpr size_t kLendCopyBytesMax = 4096;
 // Room for the reply that goes over kChunkBytes, if it is a usual one.
 constexpr size_t kFreshCapacity = OutputBuffer::kChunkBytes + 2048;
 
@@ -99,10 +101,7 @@ void OutputBuffer::Consume(uint64_t bytes) {
     bytes -= rest;
     head_skip_ = 0;
     GiveChunk(std::move(first));
-    if (++full_head_ == full_.size() || full_head_ >= kForgetChunks) {
-      full_.erase(full_.begin(), full_.begin() + ptrdiff_t(full_head_));
-      full_head_ = 0;
-    }
+    ForgetFirst();
   }
   head_skip_ += bytes;
   if (head_skip_ < tail_.size() || tail_.empty()) return;
@@ -112,8 +111,61 @@ void OutputBuffer::Consume(uint64_t bytes) {
   tail_ = std::string();
 }
 
+void OutputBuffer::ForgetFirst() {
+  if (++full_head_ < full_.size() && full_head_ < kForgetChunks) return;
+  full_.erase(full_.begin(), full_.begin() + ptrdiff_t(full_head_));
+  full_head_ = 0;
+}
+
+uint64_t OutputBuffer::Lend(std::string* small, std::vector<std::string>* big) {
+  uint64_t bytes = released_bytes();
+  lent_bytes_ += bytes;
+  if (bytes <= kLendCopyBytesMax) {
+    iovec pieces[4];
+    while (HasReleased()) {
+      int count = Gather(pieces, 4, false);
+      uint64_t gathered = 0;
+      for (int i = 0; i < count; ++i) {
+        small->append(static_cast<const char*>(pieces[i].iov_base), pieces[i].iov_len);
+        gathered += pieces[i].iov_len;
+      }
+      Consume(gathered);
+    }
+    return bytes;
+  }
+  while (HasReleased()) {
+    bool is_tail = full_head_ == full_.size();
+    LendPiece(is_tail ? &tail_ : &full_[full_head_], big);
+  }
+  return bytes;
+}
+
+// The first chunk that is left, or as much of it as is released.
+void OutputBuffer::LendPiece(std::string* chunk, std::vector<std::string>* big) {
+  uint64_t size = std::min<uint64_t>(chunk->size() - head_skip_, released_bytes());
+  if (head_skip_ == 0 && size == chunk->size()) {
+    bool is_tail = chunk == &tail_;
+    big->push_back(std::move(*chunk));
+    *chunk = std::string();
+    consumed_ += size;
+    if (is_tail) {
+      full_end_ += size;
+    } else {
+      ForgetFirst();
+    }
+    return;
+  }
+  big->push_back(chunk->substr(head_skip_, size));
+  Consume(size);
+}
+
+void OutputBuffer::Returned(uint64_t bytes) {
+  CHECK_THAT(bytes <= lent_bytes_);
+  lent_bytes_ -= bytes;
+}
+
 size_t OutputBuffer::memory_bytes() const {
-  size_t total = tail_.capacity() + marks_.capacity() * sizeof(Mark);
+  size_t total = tail_.capacity() + marks_.capacity() * sizeof(Mark) + lent_bytes_;
   for (size_t i = full_head_; i < full_.size(); ++i) total += full_[i].capacity();
   return total;
 }
@@ -127,7 +179,7 @@ void OutputBuffer::Clear() {
   marks_.clear();
   marks_head_ = 0;
   head_skip_ = 0;
-  full_end_ = consumed_ = released_ = committed_ = 0;
+  full_end_ = consumed_ = released_ = committed_ = lent_bytes_ = 0;
 }
 
 }  // namespace redynamo

@@ -17,6 +17,9 @@
 // nothing is allocated: chunks come from a pool of the thread and return to it, so that an idle
 // client holds none. A chunk that has reached kChunkBytes is never appended to, so big output is
 // not copied again when it grows.
+//
+// Where another thread does the writing, released bytes are handed to it whole, by Lend, and count
+// as pending until Returned says that they have left. Lend and Consume do not go together.
 #pragma once
 
 #include <sys/uio.h>
@@ -72,10 +75,18 @@ class OutputBuffer {
   // The first `bytes` released bytes have left. REQUIRES: bytes <= released_bytes().
   void Consume(uint64_t bytes);
 
-  // All bytes that have not left yet, held and uncommitted ones included.
-  uint64_t pending_bytes() const { return end_offset() - consumed_; }
+  // Takes all released bytes out, to be written elsewhere. Few of them are appended to *small, and
+  // *big stays as it is; many become pieces of *big, without a copy where that can be. Gives their
+  // number.
+  uint64_t Lend(std::string* small, std::vector<std::string>* big);
+  // So many of the bytes that were lent have left.
+  void Returned(uint64_t bytes);
+  uint64_t lent_bytes() const { return lent_bytes_; }
+
+  // All bytes that have not left yet: held, uncommitted and lent ones included.
+  uint64_t pending_bytes() const { return end_offset() - consumed_ + lent_bytes_; }
   uint64_t released_bytes() const { return released_ - consumed_; }
-  size_t chunk_count() const { return full_.size() - full_head_; }
+  size_t chunk_count() const { return full_.size() - full_head_ + lent_bytes_ / kChunkBytes; }
   size_t memory_bytes() const;
   // Drops all (the client is gone).
   void Clear();
@@ -89,6 +100,8 @@ class OutputBuffer {
   uint64_t end_offset() const { return full_end_ + tail_.size(); }
   std::string* NewTail();
   void CloseTail();
+  void ForgetFirst();
+  void LendPiece(std::string* chunk, std::vector<std::string>* big);
   void PushMark(Mark mark);
 
   // Offsets count all bytes ever rendered for this client.
@@ -101,6 +114,7 @@ class OutputBuffer {
   uint64_t released_ = 0;
   uint64_t committed_ = 0;
   uint64_t last_position_ = 0;
+  uint64_t lent_bytes_ = 0;
   std::vector<Mark> marks_;        // from marks_head_ on: unreleased; positions ascend
   size_t marks_head_ = 0;
 };

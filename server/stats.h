@@ -79,6 +79,8 @@ struct ServerStats {
   uint64_t net_output_bytes = 0;
   uint64_t reads_processed = 0;       // read(2) that gave bytes
   uint64_t writes_processed = 0;
+  uint64_t threaded_reads_processed = 0;  // of these, by I/O threads
+  uint64_t threaded_writes_processed = 0;
   uint64_t error_replies = 0;
   uint64_t unexpected_error_replies = 0;
   uint64_t unknown_commands = 0;

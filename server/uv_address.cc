@@ -30,7 +30,16 @@ bool IsLoopback(const sockaddr_storage& address) {
   return IN6_IS_ADDR_LOOPBACK(&v6.sin6_addr);
 }
 
-void DescribeTcpPeer(const uv_tcp_t* handle, SessionIdentity* who) {
+void DescribePeer(const uv_handle_t* any, const std::string& unix_path, SessionIdentity* who) {
+  uv_os_fd_t fd;
+  if (uv_fileno(any, &fd) == 0) who->fd = fd;
+  who->unix_socket = any->type == UV_NAMED_PIPE;
+  if (who->unix_socket) {
+    who->address = who->local_address = unix_path + ":0";
+    who->loopback = true;
+    return;
+  }
+  auto* handle = reinterpret_cast<const uv_tcp_t*>(any);
   sockaddr_storage address{};
   int size = sizeof address;
   if (uv_tcp_getpeername(handle, reinterpret_cast<sockaddr*>(&address), &size) == 0) {
@@ -41,6 +50,11 @@ void DescribeTcpPeer(const uv_tcp_t* handle, SessionIdentity* who) {
   if (uv_tcp_getsockname(handle, reinterpret_cast<sockaddr*>(&address), &size) == 0) {
     who->local_address = AddressText(address);
   }
+}
+
+void SetTcpOptions(uv_tcp_t* handle, int64_t keepalive_seconds) {
+  uv_tcp_nodelay(handle, 1);
+  if (keepalive_seconds > 0) uv_tcp_keepalive(handle, 1, unsigned(keepalive_seconds));
 }
 
 Result<BindAddress> ResolveBindAddress(const std::string& word, int port) {

@@ -15,8 +15,12 @@ namespace redynamo {
 // "127.0.0.1:6379", "[::1]:6379".
 std::string AddressText(const sockaddr_storage& address);
 bool IsLoopback(const sockaddr_storage& address);
-// Both addresses of a connected socket, and whether it came over the loopback interface.
-void DescribeTcpPeer(const uv_tcp_t* handle, SessionIdentity* who);
+// All but the id of a client whose connected socket, TCP or unix, this is. `unix_path` is where the
+// unix socket listens.
+void DescribePeer(const uv_handle_t* handle, const std::string& unix_path, SessionIdentity* who);
+
+// What every client's connection has: no delay, and probes of silence every so many seconds.
+void SetTcpOptions(uv_tcp_t* handle, int64_t keepalive_seconds);
 
 // One word of `bind`: a numeric address, a host name, "*" or "::*". May wait for a name server:
 // only at start and in CONFIG SET.

@@ -11,24 +11,7 @@
 namespace redynamo {
 namespace {
 
-constexpr size_t kReadBytes = 64 * 1024;
-// Requests of one client that run before others get their turn.
-constexpr int kRequestsPerTurn = 1024;
-// Input that may gather behind a command that waits for keys or a pause.
-constexpr size_t kWaitingInputBytes = 256 * 1024;
-// A client that sends on without reading its replies is not executed beyond this; Redis would go on
-// to its output limit, so it must be far above what a client legitimately has in one pipeline.
-constexpr uint64_t kPendingOutputStopBytes = 256 << 20;
 constexpr int kPiecesPerWrite = 64;
-
-constexpr std::string_view kTooManyClients = "-ERR max number of clients reached\r\n";
-constexpr std::string_view kProtectedMode =
-    "-DENIED Redis is running in protected mode because protected mode is enabled and no password "
-    "is set for the default user. In this mode only clients of the loopback interface are served. "
-    "To let others in: set a password with 'CONFIG SET requirepass' from the server's own machine "
-    "(and keep it with CONFIG REWRITE); or, if no stranger can reach this port, turn this "
-    "protection off with 'CONFIG SET protected-mode no', the same line in the configuration file, "
-    "or the option '--protected-mode no' at start.\r\n";
 
 }  // namespace
 
@@ -45,41 +28,19 @@ UvConnection::UvConnection(UvLoop& loop, bool unix_socket)
 
 UvConnection::~UvConnection() = default;
 
-SessionIdentity UvConnection::Identify() {
-  SessionIdentity who;
-  who.unix_socket = unix_socket_;
-  uv_os_fd_t fd;
-  if (uv_fileno(&handle_.any, &fd) == 0) who.fd = fd;
-  if (unix_socket_) {
-    who.address = who.local_address = loop_.server().config().unixsocket + ":0";
-    who.loopback = true;
-  } else {
-    DescribeTcpPeer(&handle_.tcp, &who);
-  }
-  return who;
-}
-
 void UvConnection::Open() {
   Server& server = loop_.server();
-  const Config& config = server.config();
-  SessionIdentity who = Identify();
-  if (int64_t(server.clients().size()) >= config.maxclients) return Refuse(kTooManyClients);
-  bool open_to_all = config.protected_mode && config.requirepass.empty();
-  if (open_to_all && !who.loopback) return Refuse(kProtectedMode);
-  server.stats().connections_received++;
+  SessionIdentity who;
+  DescribePeer(&handle_.any, server.config().unixsocket, &who);
+  std::optional<std::string_view> refusal = RefusalOf(server, who);
+  if (refusal) return Refuse(*refusal);
   who.id = server.clients().NextId();
-  if (!unix_socket_) {
-    uv_tcp_nodelay(&handle_.tcp, 1);
-    int keepalive_seconds = config.tcp_keepalive_seconds;
-    if (keepalive_seconds > 0) uv_tcp_keepalive(&handle_.tcp, 1, unsigned(keepalive_seconds));
-  }
+  if (!unix_socket_) SetTcpOptions(&handle_.tcp, server.config().tcp_keepalive_seconds);
   session_ = std::make_unique<Session>(server, *this, std::move(who));
   StartReading();
 }
 
 void UvConnection::Refuse(std::string_view text) {
-  loop_.server().stats().connections_received++;
-  loop_.server().stats().rejected_connections++;
   uv_buf_t buffer = uv_buf_init(const_cast<char*>(text.data()), unsigned(text.size()));
   uv_try_write(stream(), &buffer, 1);  // best effort: a fresh socket has room
   BeginClose();
@@ -147,9 +108,7 @@ void UvConnection::HandleRead(ssize_t size) {
   uint64_t pending = parser_.pending_bytes();
   stats.recent_max_input_bytes = std::max(stats.recent_max_input_bytes, pending);
   if (pending > loop_.server().config().client_query_buffer_limit_bytes) {
-    stats.query_limit_disconnections++;
-    LogWarning("Closing client that reached max query buffer length: " +
-               ClientRegistry::Describe(*session_, loop_.server().now_ms()));
+    CountQueryLimit(*session_);
     return BeginClose();
   }
   RunPipeline();
@@ -157,38 +116,17 @@ void UvConnection::HandleRead(ssize_t size) {
 
 // True when the batch has requests.
 bool UvConnection::ParseAhead() {
-  if (!batch_) batch_ = loop_.TakeBatch();
-  batch_->next = batch_->count = 0;
+  if (!batch_) batch_ = loop_.batches().Take();
   parser_.SetAuthenticated(session_->authenticated);
   parser_.SetBulkBytesMax(int64_t(loop_.server().config().proto_max_bulk_len_bytes));
   int most = session_->authenticated ? RequestBatch::kRequests : 1;
-  while (batch_->count < most) {
-    ParseResult result = parser_.Next(&batch_->requests[batch_->count]);
-    if (result != ParseResult::kRequest) {
-      protocol_error_ = result == ParseResult::kError;
-      break;
-    }
-    batch_->count++;
-  }
+  protocol_error_ = !FillBatch(parser_, most, batch_.get());
   return batch_->count > 0;
 }
 
 void UvConnection::ReleaseInput() {
   parser_.Release();
-  if (batch_) loop_.GiveBatch(std::move(batch_));
-}
-
-void UvConnection::ExecuteBatch(int* budget) {
-  Dispatcher& dispatcher = loop_.server().dispatcher();
-  dispatcher.Prefetch(*session_, batch_->rest());
-  while (!batch_->empty() && *budget > 0) {
-    --*budget;
-    if (dispatcher.Execute(*session_, batch_->requests[batch_->next++].args) !=
-        ExecuteResult::kDone) {
-      break;
-    }
-  }
-  dispatcher.EndPrefetch();
+  if (batch_) loop_.batches().Give(std::move(batch_));
 }
 
 void UvConnection::RunPipeline() {
@@ -205,17 +143,15 @@ void UvConnection::RunPipeline() {
       return;
     }
     if (budget == 0 || loop_.InputStopped()) return loop_.RunLater(this);
-    ExecuteBatch(&budget);
+    ExecuteBatch(*session_, *batch_, &budget);
   }
   if (session_->state == SessionState::kRunning) {
     ReleaseInput();
     if (protocol_error_) {
-      LogLine(LogLevel::kVerbose, "Protocol error from client " + session_->identity.address +
-                                      ": " + std::string(parser_.error()));
-      loop_.server().stats().CountError(parser_.error());
-      session_->Write(Reply::ErrorText(std::string(parser_.error())));
+      AnswerProtocolError(*session_, parser_.error());
+    } else if (end_of_input_) {
+      session_->CloseAfterReplies();
     }
-    if (protocol_error_ || end_of_input_) session_->CloseAfterReplies();
   }
   if (session_->state == SessionState::kRunning) StartReading();
   if (session_->state == SessionState::kClosing) StopReading();
@@ -235,7 +171,7 @@ bool UvConnection::Flush(uint64_t position) {
   if (session_->close_now()) return BeginClose(), true;
   OutputBuffer& output = session_->output;
   if (output.Release(position) && !Write()) return BeginClose(), true;
-  if (!OutputWithinLimits()) return BeginClose(), true;
+  if (!OutputWithinLimits(*session_)) return BeginClose(), true;
   if (session_->state == SessionState::kClosing && output.pending_bytes() == 0) {
     return BeginClose(), true;
   }
@@ -287,31 +223,6 @@ void UvConnection::OnWritten(uv_write_t* request, int status) {
   self->session_->net_output_bytes += bytes;
   self->session_->output.Consume(bytes);
   self->Wake();
-}
-
-bool UvConnection::OutputWithinLimits() {
-  Server& server = loop_.server();
-  uint64_t pending = session_->output.pending_bytes();
-  server.stats().recent_max_output_bytes =
-      std::max(server.stats().recent_max_output_bytes, pending);
-  const OutputBufferLimit& limit =
-      server.config()
-          .client_output_buffer_limit[session_->is_pubsub() ? kClientPubsub : kClientNormal];
-  bool over_hard = limit.hard_bytes && pending >= limit.hard_bytes;
-  bool over_soft = limit.soft_bytes && pending >= limit.soft_bytes;
-  if (!over_soft) {
-    session_->soft_limit_since_ms = 0;
-  } else if (session_->soft_limit_since_ms == 0) {
-    session_->soft_limit_since_ms = server.now_ms();
-    over_soft = false;
-  } else {
-    over_soft = server.now_ms() - session_->soft_limit_since_ms > limit.soft_seconds * 1000;
-  }
-  if (!over_hard && !over_soft) return true;
-  server.stats().output_limit_disconnections++;
-  LogWarning("Client closed for overcoming of output buffer limits: " +
-             ClientRegistry::Describe(*session_, server.now_ms()));
-  return false;
 }
 
 // --- the end ---

@@ -1,42 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// One client's socket: bytes in → parsed requests → the dispatcher → held replies → bytes out.
-//
-// The socket half (reading, parsing, writing) and the session half (executing) meet in two places
-// only: a RequestBatch, which the socket half fills and the session half empties, and the session's
-// OutputBuffer, which the session half fills and the socket half empties after Release. I/O threads
-// can take the socket half over by handing these two across.
+// One client's socket: bytes in → parsed requests → the dispatcher → held replies → bytes out. All
+// of it in the data thread; with I/O threads, uv_io_socket and io_client share the work instead.
 //
 // Life: Open → reading … → BeginClose (the session dies) → libuv has closed the handle → deleted.
 #pragma once
 
 #include <uv.h>
 
-#include <array>
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <string_view>
-#include <vector>
 
 #include "protocol/resp_parser.h"
 #include "server/session.h"
+#include "server/session_pipeline.h"
 #include "server/transport.h"
 
 namespace redynamo {
 
 class UvLoop;
-
-// Requests that are parsed ahead of execution; views into the parser's buffer.
-struct RequestBatch {
-  static constexpr int kRequests = 64;
-  std::array<Request, kRequests> requests;
-  int count = 0;
-  int next = 0;
-  bool empty() const { return next == count; }
-  std::span<const Request> rest() const {
-    return std::span(requests).subspan(size_t(next), size_t(count - next));
-  }
-};
 
 class UvConnection : public Transport {
  public:
@@ -73,13 +55,10 @@ class UvConnection : public Transport {
   void Refuse(std::string_view text);
   void HandleRead(ssize_t size);
   bool ParseAhead();
-  void ExecuteBatch(int* budget);
   void ReleaseInput();
   void StopReading();
   void StartReading();
   bool Write();
-  bool OutputWithinLimits();
-  SessionIdentity Identify();
 
   UvLoop& loop_;
   union {

@@ -68,6 +68,9 @@ void UvListener::OnConnection(uv_stream_t* stream, int status) {
     LogWarning(std::string("Accepting client connection: ") + uv_strerror(status));
     return;
   }
+  if (UvIoThreads* threads = self->loop_.io_threads()) {
+    return threads->Accept(stream, self->is_unix_);
+  }
   auto* connection = new UvConnection(self->loop_, self->is_unix_);  // deletes itself when closed
   if (uv_accept(stream, connection->stream()) != 0) return connection->BeginClose();
   connection->Open();

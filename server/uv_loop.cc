@@ -13,9 +13,6 @@
 namespace redynamo {
 namespace {
 
-constexpr size_t kBatchPoolSize = 64;
-// A batch that one huge request has made big is not kept.
-constexpr size_t kKeptArgsMax = 4096;
 constexpr int kSecondSignalExit = 1;
 constexpr int kSilentOpeningMs = 1000;
 
@@ -25,6 +22,11 @@ uv_async_t* signal_async = nullptr;
 std::atomic<int> signal_count{0};
 std::atomic<int> signal_number{0};
 
+template <typename Handle>
+uv_handle_t* any(Handle* handle) {
+  return reinterpret_cast<uv_handle_t*>(handle);
+}
+
 }  // namespace
 
 UvLoop::UvLoop(Server& server, Settings& settings) : server_(server), settings_(settings) {
@@ -33,11 +35,25 @@ UvLoop::UvLoop(Server& server, Settings& settings) : server_(server), settings_(
   StartHandles();
   RegisterHooks();
   server_.loop = this;
+  int io_threads = server_.config().io_threads;
+  if (io_threads > 1) io_threads_ = std::make_unique<UvIoThreads>(*this, settings_, io_threads - 1);
 }
 
 UvLoop::~UvLoop() {
   server_.loop = nullptr;
   if (opener_.joinable()) opener_.join();
+  if (io_threads_) io_threads_->Stop();  // and its clients are gone
+  while (!server_.clients().all().empty()) {
+    static_cast<UvConnection&>(server_.clients().all().begin()->second->transport()).BeginClose();
+  }
+  for (UvListener* listener : listeners_) listener->Close();
+  for (uv_handle_t* handle : {any(&timer_), any(&prepare_), any(&check_), any(&idle_),
+                              any(&async_)}) {
+    uv_close(handle, nullptr);
+  }
+  while (uv_run(&loop_, UV_RUN_DEFAULT) != 0) {
+  }
+  uv_loop_close(&loop_);
 }
 
 void UvLoop::StartHandles() {
@@ -217,6 +233,7 @@ void UvLoop::OnTimer() {
   loading.fraction = progress_permille_.load() / 1000.0;
   loading.records = progress_records_.load();
   turn_has_work_ = true;
+  if (io_threads_) io_threads_->Receive();
   tick_has_more_ = server_.Tick(Server::kTickBudgetUs);
   UpdateIdle();
 }
@@ -231,11 +248,12 @@ void UvLoop::OnIdle() {
     if (scratch_[i]) scratch_[i]->RunPipeline();
   }
   scratch_.clear();
+  if (io_threads_) io_threads_->RunListed();
   UpdateIdle();
 }
 
 void UvLoop::UpdateIdle() {
-  bool wanted = tick_has_more_ || !to_run_.empty();
+  bool wanted = tick_has_more_ || !to_run_.empty() || (io_threads_ && io_threads_->has_listed());
   if (wanted == idle_active_) return;
   idle_active_ = wanted;
   if (wanted) {
@@ -256,7 +274,9 @@ void UvLoop::EndTurn() {
   turn_has_work_ = false;
   Status status = server_.EndTurn();
   if (!status.ok()) FailLog(status);
-  FlushConnections(server_.ReleasablePosition());
+  uint64_t position = server_.ReleasablePosition();
+  FlushConnections(position);
+  if (io_threads_) io_threads_->Flush(position);
   if (shutdown_ && !stopped_ && !server_.loading().loading) Stop();
 }
 
@@ -288,21 +308,6 @@ bool UvLoop::InputStopped() const {
          server_.engine().BufferedBytes() >= kLogBufferLimitBytes;
 }
 
-std::unique_ptr<RequestBatch> UvLoop::TakeBatch() {
-  if (batches_.empty()) return std::make_unique<RequestBatch>();
-  std::unique_ptr<RequestBatch> batch = std::move(batches_.back());
-  batches_.pop_back();
-  return batch;
-}
-
-void UvLoop::GiveBatch(std::unique_ptr<RequestBatch> batch) {
-  if (batches_.size() >= kBatchPoolSize) return;
-  for (int i = 0; i < batch->count; ++i) {
-    if (batch->requests[i].args.capacity() > kKeptArgsMax) batch->requests[i] = Request();
-  }
-  batches_.push_back(std::move(batch));
-}
-
 // --- the end ---
 
 void UvLoop::RequestShutdown(const ShutdownRequest& request) {
@@ -319,7 +324,11 @@ void UvLoop::Stop() {
   }
   listeners_.clear();
   CloseEngine();
-  if (exit_code_ == kExitOk) FlushConnections(UINT64_MAX);  // all is on disk now
+  if (exit_code_ == kExitOk) {  // all is on disk now
+    FlushConnections(UINT64_MAX);
+    if (io_threads_) io_threads_->Flush(UINT64_MAX);
+  }
+  if (io_threads_) io_threads_->Stop();
   uv_stop(&loop_);
 }
 

@@ -8,6 +8,8 @@
 // EndTurn writes the log's batch once, then each client's released replies once. It runs in front
 // of poll as well, because timers and idle work would otherwise wait for poll to return.
 //
+// With I/O threads the sockets are theirs, and what they read comes as one of those wake-ups.
+//
 // Data thread only, except that the engine's hooks and signals call uv_async_send.
 #pragma once
 
@@ -25,6 +27,7 @@
 
 #include "server/server.h"
 #include "server/uv_connection.h"
+#include "server/uv_io_threads.h"
 #include "server/uv_listener.h"
 
 namespace redynamo {
@@ -32,6 +35,7 @@ namespace redynamo {
 class UvLoop : public LoopControl {
  public:
   UvLoop(Server& server, Settings& settings);
+  // REQUIRES: Run is over, and the engine gone.
   ~UvLoop() override;
 
   // Opens the sockets of the settings. An error names the address.
@@ -47,6 +51,11 @@ class UvLoop : public LoopControl {
   std::vector<std::string> ListenAddresses() const override;
 
   // --- for connections ---
+  UvIoThreads* io_threads() { return io_threads_.get(); }  // null: connections are this loop's
+  // EndTurn shall be called in this turn.
+  void WantEndOfTurn() { turn_has_work_ = true; }
+  // Keeps turning while there is more to do, without waiting for sockets.
+  void UpdateIdle();
   uv_loop_t* uv() { return &loop_; }
   Server& server() { return server_; }
   void FlushLater(UvConnection* connection) {
@@ -57,8 +66,7 @@ class UvLoop : public LoopControl {
   }
   void RunLater(UvConnection* connection);
   void Forget(UvConnection* connection);
-  std::unique_ptr<RequestBatch> TakeBatch();
-  void GiveBatch(std::unique_ptr<RequestBatch> batch);
+  RequestBatchPool& batches() { return batches_; }
   // The log's buffer is full: no client is executed until it has been written.
   bool InputStopped() const;
 
@@ -70,7 +78,6 @@ class UvLoop : public LoopControl {
   void OnAsync();
   void EndTurn();
   void FlushConnections(uint64_t position);
-  void UpdateIdle();
   void OpenEngine();
   void WaitForShortOpening();
   void EngineOpened();
@@ -91,7 +98,8 @@ class UvLoop : public LoopControl {
   uv_async_t async_;
   std::vector<UvListener*> listeners_;
   std::vector<UvConnection*> to_flush_, to_run_, scratch_;
-  std::vector<std::unique_ptr<RequestBatch>> batches_;
+  RequestBatchPool batches_;
+  std::unique_ptr<UvIoThreads> io_threads_;
   bool turn_has_work_ = false;
   bool tick_has_more_ = false;
   bool idle_active_ = false;

@@ -101,5 +101,81 @@ TEST_CASE("output buffer: any mix of sizes, positions and partial writes keeps t
   CHECK(out.chunk_count() == 0);
 }
 
+std::string Lend(OutputBuffer& out, size_t* pieces = nullptr) {
+  std::string small = "before";
+  std::vector<std::string> big;
+  uint64_t bytes = out.Lend(&small, &big);
+  std::string all = small.substr(6);
+  for (const std::string& piece : big) all += piece;
+  CHECK(all.size() == bytes);
+  CHECK((all.size() == small.size() - 6 || small == "before"));
+  if (pieces) *pieces = big.size();
+  return all;
+}
+
+TEST_CASE("output buffer: what is lent counts as pending until it is returned") {
+  OutputBuffer out;
+  out.Tail()->append("one");
+  out.Commit(1, 1);
+  out.Tail()->append(std::string(100'000, 'x'));
+  out.Commit(2, 2);
+  out.Release(1);
+  CHECK(Lend(out) == "one");
+  CHECK(out.pending_bytes() == 100'003);
+  CHECK(out.lent_bytes() == 3);
+  CHECK_FALSE(out.HasReleased());
+  out.Returned(3);
+  CHECK(out.pending_bytes() == 100'000);
+  out.Release(2);
+  CHECK(Lend(out) == std::string(100'000, 'x'));
+  CHECK(out.pending_bytes() == 100'000);
+  CHECK(out.memory_bytes() >= 100'000);
+  CHECK(out.chunk_count() > 0);
+  out.Returned(100'000);
+  CHECK(out.pending_bytes() == 0);
+  CHECK(out.chunk_count() == 0);
+  CHECK(Lend(out) == "");
+}
+
+TEST_CASE("output buffer: a big reply is lent without a copy") {
+  OutputBuffer out;
+  out.Tail()->append(std::string(1'000'000, 'x'));
+  out.Commit(1, 1);
+  out.Release(1);
+  size_t pieces = 0;
+  CHECK(Lend(out, &pieces).size() == 1'000'000);
+  CHECK(pieces == 1);
+}
+
+TEST_CASE("output buffer: any mix of replies is lent as it was rendered") {
+  Random random(8);
+  OutputBuffer out;
+  std::string rendered, received;
+  uint64_t position = 0, safe = 0;
+  for (uint64_t step = 0; step < 20'000; ++step) {
+    switch (random.Below(4)) {
+      case 0: {
+        size_t size = random.Below(50) ? random.Below(300) : random.Below(50'000);
+        std::string reply(size, char('a' + step % 26));
+        out.Tail()->append(reply);
+        rendered += reply;
+        position += random.Below(3);
+        out.Commit(random.Below(2) ? position : 0, step / 16);
+        break;
+      }
+      case 1: safe = std::min(position, safe + random.Below(20)); break;
+      case 2:
+        out.Release(safe);
+        received += Lend(out);
+        break;
+      default: out.Returned(random.Below(out.lent_bytes() + 1));
+    }
+    REQUIRE(out.pending_bytes() == rendered.size() - received.size() + out.lent_bytes());
+  }
+  out.Release(position);
+  received += Lend(out);
+  CHECK(received == rendered);
+}
+
 }  // namespace
 }  // namespace redynamo
