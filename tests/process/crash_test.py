@@ -20,7 +20,7 @@ ROUND_SECONDS = (.05, .6)
 SPARSE = ["--large-collection-entries", "4", "--hash-max-listpack-entries", "2",
           "--set-max-listpack-entries", "2", "--set-max-intset-entries", "2",
           "--maxmemory", "16mb", "--checkpoint-log-bytes", "256kb", "--warm-up", "no"]
-VARIANTS = [[], ["--io-threads", "2"], ["--checkpoint-interval", "1"],
+VARIANTS = [[], ["--io-threads", "4"], ["--checkpoint-interval", "1"],
             ["--maxmemory", "48mb"], ["--warm-up", "no"],
             ["--checkpoint-log-bytes", "1mb", "--checkpoint-interval", "1"], SPARSE]
 

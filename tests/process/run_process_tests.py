@@ -20,6 +20,7 @@ import support  # noqa: E402
 from crash_test import crash_rounds  # noqa: E402
 import failure_tests  # noqa: E402
 import memory_tests  # noqa: E402
+import network_tests  # noqa: E402
 
 
 def checker_bites():
@@ -32,6 +33,7 @@ def tests(rounds, seed):
     yield "the checker finds every kind of fault", checker_bites
     yield from failure_tests.TESTS
     yield from memory_tests.TESTS
+    yield from network_tests.TESTS
     for fsync in ("always", "everysec"):
         yield (f"kill -9 under writers, appendfsync {fsync}: nothing answered is lost",
                lambda fsync=fsync: crash_rounds(fsync, rounds, seed))
