@@ -127,13 +127,14 @@ Result<CheckpointMeta> LoadCheckpointMeta(RowStore* store, int databases) {
     meta.position = in.Fixed64();
     meta.database_ns_position = in.Fixed64();
     uint64_t count = in.Varint();
+    std::vector<bool> seen(std::min<uint64_t>(count, in.rest().size()));
     for (uint64_t i = 0; i < count && in.ok(); i++) {
-      meta.database_ns.push_back(uint16_t(in.Varint()));
+      uint64_t ns = in.Varint();
+      if (ns >= seen.size() || seen[ns]) return Malformed(kCheckpointKey);  // each one once
+      seen[ns] = true;
+      meta.database_ns.push_back(uint16_t(ns));
     }
     if (!in.ok() || !in.empty()) return Malformed(kCheckpointKey);
-    for (uint16_t ns : meta.database_ns) {
-      if (ns >= meta.database_ns.size()) return Malformed(kCheckpointKey);
-    }
   }
   if (size_t(databases) < meta.database_ns.size()) {
     return InvalidArgument("'databases' is " + std::to_string(databases) +

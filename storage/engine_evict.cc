@@ -15,6 +15,7 @@ namespace redynamo {
 namespace {
 
 constexpr int64_t kMemoryReadIntervalUs = 2000;
+constexpr int64_t kEvictCommandUs = 1000;
 constexpr int64_t kBarrenPauseUs = 50'000;
 constexpr uint32_t kEvictWindow = 4 * kSlotCount;
 constexpr uint32_t kBarrenDivisor = 64;  // fewer than one slot in so many gave a row
@@ -123,12 +124,26 @@ bool EngineImpl::SweepExpired(int64_t deadline_us) {
   return false;
 }
 
+// Whether a key in memory may go under the policy, one of Redis'.
+bool EngineImpl::AnyEvictable() const {
+  bool only_volatile = IsVolatilePolicy(options_.policy);
+  return std::ranges::any_of(namespaces_, [&](const auto& space) {
+    return (only_volatile ? space->volatiles : space->resident) > 0;
+  });
+}
+
+// As in Redis, a write is refused when nothing is left to evict; not when evicting takes longer
+// than a command may: ticks go on with that.
 bool EngineImpl::OutOfMemory() {
   if (options_.maxmemory_bytes == 0 || options_.policy == EvictionPolicy::kPageOut) return false;
   if (UsedMemory() <= options_.maxmemory_bytes) return false;
-  EvictToLimit(clock_->MonotonicUs() + 1000);
+  if (options_.policy == EvictionPolicy::kNoEviction) return true;
+  EvictToLimit(clock_->MonotonicUs() + kEvictCommandUs);
+  if (AnyEvictable()) return false;
   memory_bytes_ = 0;
-  return UsedMemory() > options_.maxmemory_bytes;
+  if (UsedMemory() <= options_.maxmemory_bytes) return false;
+  if (stats_.dirty_rows > 0) checkpoint_wanted_ = true;  // marks of removed keys go with it
+  return true;
 }
 
 // The disk has it as it is here: it is clean, and no checkpoint under way is just about to bring it
@@ -233,6 +248,7 @@ bool EngineImpl::EvictFrom(SlotTable& table, uint16_t ns, uint16_t slot) {
   view.row_ = best;
   if (!log_->ReserveMore(key.size() + EventLogBytes()).ok()) return false;
   bool own_record = record_ == nullptr;
+  memory_bytes_ -= std::min(memory_bytes_, view.memory_bytes());  // until it is read again
   RemoveKey(&view);
   if (own_record) EndCommand();
   stats_.evicted_keys++;
@@ -262,7 +278,9 @@ bool EngineImpl::EvictToLimit(int64_t deadline_us) {
   if (options_.maxmemory_bytes == 0 || options_.policy == EvictionPolicy::kNoEviction) return false;
   if (UsedMemory() <= options_.maxmemory_bytes) return false;
   uint32_t slots = uint32_t(namespaces_.size()) * kSlotCount;
-  for (int step = 0; !EvictionBarren(); step++) {
+  bool page_out = options_.policy == EvictionPolicy::kPageOut;
+  bool only_volatile = IsVolatilePolicy(options_.policy);
+  for (int step = 0; page_out ? !EvictionBarren() : AnyEvictable(); step++) {
     uint64_t seen = std::exchange(paged_out_elements_, stats_.paged_out_elements);
     if (step % 64 == 63 || seen != paged_out_elements_) {
       if (UsedMemory() <= options_.maxmemory_bytes) return false;
@@ -271,14 +289,15 @@ bool EngineImpl::EvictToLimit(int64_t deadline_us) {
     uint16_t ns = uint16_t(evict_slot_ / kSlotCount), slot = uint16_t(evict_slot_ % kSlotCount);
     evict_slot_ = (evict_slot_ + 1) % slots;
     evict_tries_++;
-    if (namespaces_[ns]->resident == 0) {
+    if (namespaces_[ns]->resident == 0 || (only_volatile && namespaces_[ns]->volatiles == 0)) {
       evict_slot_ = uint32_t(ns + 1) * kSlotCount % slots;
       continue;
     }
     // The next slots' tables are on their way while this one is looked at.
     __builtin_prefetch(Slot(ns, uint16_t((slot + kPrefetchSlots) % kSlotCount)));
     SlotTable* table = Slot(ns, slot);
-    if (table && EvictFrom(*table, ns, slot)) evict_wins_++;
+    if (!table || (only_volatile && table->volatiles == 0)) continue;
+    if (EvictFrom(*table, ns, slot)) evict_wins_++;
   }
   return false;
 }

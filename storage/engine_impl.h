@@ -419,6 +419,7 @@ class EngineImpl {
   bool SweepExpired(int64_t deadline_us);
   static void NoteTtl(Namespace& space, double slot_average_ms);
   bool EvictionBarren();
+  bool AnyEvictable() const;
   bool EvictToLimit(int64_t deadline_us);
   uint64_t UsedMemory() const;
   bool DirtyMemoryHigh() const;

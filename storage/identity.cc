@@ -57,7 +57,9 @@ Result<Identity> Decode(std::string_view bytes, const std::string& path) {
     std::copy(actor.begin(), actor.end(), copy.begin());
     id.actors.push_back(copy);
   }
-  if (!in.ok() || id.actors.empty()) return Corruption("'" + path + "' is malformed");
+  if (!in.ok() || !in.empty() || id.actors.empty() || id.actors.size() > kActorsMax) {
+    return Corruption("'" + path + "' is malformed");
+  }
   return id;
 }
 
