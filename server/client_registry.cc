@@ -55,6 +55,11 @@ std::string FlagsOf(const Session& session) {
 
 }  // namespace
 
+uint64_t ClientRegistry::MemoryOf(const Session& session) {
+  return sizeof(Session) + session.transport().InputBytes() + session.transport().InputFreeBytes() +
+         session.output.memory_bytes() + session.transaction.queued_bytes;
+}
+
 std::string ClientRegistry::Describe(const Session& session, int64_t now_ms) {
   const OutputBuffer& output = session.output;
   uint64_t input_bytes = session.transport().InputBytes();
@@ -62,8 +67,7 @@ std::string ClientRegistry::Describe(const Session& session, int64_t now_ms) {
   uint64_t pending = output.pending_bytes();
   uint64_t argument_bytes = 0;
   for (std::string_view arg : session.parked_argv) argument_bytes += arg.size();
-  uint64_t total = sizeof(Session) + input_bytes + input_free + output.memory_bytes() +
-                   session.transaction.queued_bytes;
+  uint64_t total = MemoryOf(session);
   const TransactionState& multi = session.transaction;
   return fmt::format(
       "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} "

@@ -36,6 +36,8 @@ class ClientRegistry {
 
   // One line of CLIENT LIST and CLIENT INFO, without a line break.
   static std::string Describe(const Session& session, int64_t now_ms);
+  // What the client's buffers and its queued transaction take: tot-mem of CLIENT LIST.
+  static uint64_t MemoryOf(const Session& session);
   static std::string_view TypeOf(const Session& session);  // "normal" or "pubsub"
 
   // CLIENT PAUSE: holds commands of the scope back until the deadline. A second pause may widen and

@@ -115,6 +115,7 @@ struct Config {
 
   // memory
   uint64_t maxmemory_bytes = 0;  // 0: no limit
+  std::string maxmemory_clients;  // bytes, or "5%" of maxmemory_bytes; "0": no limit
   MaxmemoryPolicy maxmemory_policy = MaxmemoryPolicy::kPageOut;
   int maxmemory_samples = 0;
   int lfu_log_factor = 0;

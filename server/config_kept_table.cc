@@ -214,11 +214,6 @@ constexpr SettingRow kRows[] = {
     Bool({"io-threads-do-reads"}, "no", "I/O threads always read", kFixed),
 
     // --- memory ---
-    {.name = "maxmemory-clients",
-     .type = Type::kMemoryOrPercent,
-     .default_text = "0",
-     .flags = kKept,
-     .doc = "clients are bounded one by one, by client-output-buffer-limit"},
     Number({"maxmemory-eviction-tenacity"}, "10", 0, 100, "eviction paces itself"),
     Bool({"activerehashing"}, "yes", "tables grow in small steps by themselves"),
     Bool({"jemalloc-bg-thread"}, "yes", kLeftToSystem),

@@ -21,7 +21,7 @@ enum class SettingType {
   kInteger,          // decimal
   kOctal,            // a file mode
   kMemory,           // bytes: 100, 100b, 10k, 10kb, 1m, 1mb, 1g, 1gb
-  kMemoryOrPercent,  // the same, or "5%"; kept only
+  kMemoryOrPercent,  // the same, or "5%" of maxmemory; a text
   kEnum,             // one of `choices`, any case
   kString,           // one word, taken as it is
   kList,             // several words, by `list`

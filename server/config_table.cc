@@ -16,6 +16,7 @@ constexpr int64_t kMiB = 1 << 20;
 constexpr int64_t kGiB = 1 << 30;
 constexpr int64_t kWeekSeconds = 7 * 24 * 3600;
 constexpr size_t kPasswordBytesMax = 512;
+constexpr int64_t kDatabasesMax = 10'000;  // each takes 128 KiB of slots; their ids are 16 bits
 
 template <typename Enum>
 constexpr Choice Word(std::string_view word, Enum value) {
@@ -156,6 +157,11 @@ constexpr SettingRow kRows[] = {
      .default_text = "normal 0 0 0 replica 256mb 64mb 60 pubsub 32mb 8mb 60",
      .list = &kOutputBufferLimitList,
      .doc = "close a client whose unread replies outgrow this, by class"},
+    {.name = "maxmemory-clients",
+     .type = Type::kMemoryOrPercent,
+     .default_text = "0",
+     .text = &Config::maxmemory_clients,
+     .doc = "close the largest clients when all together take more than this; 0 for no limit"},
     {.name = "client-query-buffer-limit",
      .type = Type::kMemory,
      .default_text = "1gb",
@@ -207,7 +213,7 @@ constexpr SettingRow kRows[] = {
      .default_text = "16",
      .flags = kAtStartOnly,
      .min = 1,
-     .max = kInt32Max,
+     .max = kDatabasesMax,
      .number = Slot<&Config::databases>(),
      .doc = "numbered databases that SELECT knows"},
     {.name = "hz",

@@ -51,7 +51,7 @@ void WriteStatsSection(const InfoSource& source, InfoWriter& out) {
   out.Field("expired_time_cap_reached_count", 0);
   out.Field("expire_cycle_cpu_milliseconds", 0);
   out.Field("evicted_keys", engine.evicted_keys);
-  out.Field("evicted_clients", 0);
+  out.Field("evicted_clients", stats.evicted_clients);
   out.Field("total_eviction_exceeded_time", 0);
   out.Field("current_eviction_exceeded_time", 0);
   out.Field("keyspace_hits", stats.keyspace_hits);

@@ -2,8 +2,10 @@
 #include "server/server.h"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
+#include "base/number.h"
 #include "server/command_families.h"
 #include "server/config_effects.h"
 #include "server/process_figures.h"
@@ -222,6 +224,7 @@ bool Server::Tick(int64_t engine_budget_us) {
   RefreshClock();
   SampleRates();
   if (config().timeout_seconds > 0) TimeoutIdleClients();
+  if (config().maxmemory_clients != "0") EvictClients();
   if (clients_.pause_set() && clients_.pause(now_ms_) == PauseScope::kNone) ResumePaused();
   if (!engine_) return false;
   if (!sync_waits_.empty()) sync_waits_.Check();
@@ -274,6 +277,32 @@ void Server::TimeoutIdleClients() {
       LogLine(LogLevel::kVerbose, "Closing idle client " + session.identity.address);
       session.CloseNow();
     }
+  }
+}
+
+// maxmemory-clients: the largest go first, but for those with CLIENT NO-EVICT.
+void Server::EvictClients() {
+  std::string_view text = config().maxmemory_clients;
+  bool percent = text.ends_with('%');
+  int64_t number = 0;
+  ParseInt64(text.substr(0, text.size() - size_t(percent)), &number);
+  uint64_t limit = percent ? config().maxmemory_bytes / 100 * uint64_t(number) : uint64_t(number);
+  if (limit == 0) return;
+  std::vector<std::pair<uint64_t, Session*>> largest;
+  uint64_t total = 0;
+  for (const auto& [id, session] : clients_.all()) {
+    uint64_t bytes = ClientRegistry::MemoryOf(*session);
+    total += bytes;
+    if (!session->no_evict && !session->close_now()) largest.emplace_back(bytes, session);
+  }
+  if (total <= limit) return;
+  std::ranges::sort(largest, std::greater(), &std::pair<uint64_t, Session*>::first);
+  for (const auto& [bytes, session] : largest) {
+    if (total <= limit) break;
+    LogNotice("Evicting client: " + ClientRegistry::Describe(*session, now_ms_));
+    session->CloseNow();
+    stats_.evicted_clients++;
+    total -= bytes;
   }
 }
 

@@ -173,6 +173,7 @@ class Server {
  private:
   void UpdateWritersWait();
   void TimeoutIdleClients();
+  void EvictClients();
   void SampleRates();
 
   Settings* settings_;

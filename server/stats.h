@@ -85,6 +85,7 @@ struct ServerStats {
   uint64_t unexpected_error_replies = 0;
   uint64_t unknown_commands = 0;
   uint64_t output_limit_disconnections = 0;
+  uint64_t evicted_clients = 0;  // maxmemory-clients
   uint64_t query_limit_disconnections = 0;
   uint64_t auth_denied = 0;
   uint64_t keyspace_hits = 0, keyspace_misses = 0;  // of keys looked up to be read

@@ -78,6 +78,31 @@ def orderly_stop():
         return f"{flood.answered} answered writes under the signal"
 
 
+def shutdown_command():
+    """With and without a checkpoint: nothing answered is lost, and the start shows which it was."""
+    notes = []
+    with Scratch("shutdown") as scratch, Server(scratch) as server:
+        for words, replays in (("SHUTDOWN",), False), (("SHUTDOWN", "NOSAVE"), True):
+            server.start()
+            with server.client() as client:
+                fill(client, 3000)
+                try:
+                    reply = client.call(*words)
+                    raise Failure(f"{' '.join(words)} was answered {reply!r}")
+                except ConnectionError:
+                    pass
+            expect(server.exit_code() == 0, f"{' '.join(words)} did not end with 0")
+            server.start()
+            with server.client() as client:
+                check_filled(client, 3000)
+                info = client.call("INFO", "redynamo").decode()
+            server.terminate()
+            replayed = int(info.partition("recovered_records:")[2].split()[0])
+            expect((replayed > 0) == replays, f"{replayed} records replayed after {words}")
+            notes.append(f"{' '.join(words)}: {replayed} records replayed")
+    return "; ".join(notes)
+
+
 def second_signal():
     """Two at once: the process must be gone in a moment, and nothing answered is lost."""
     with Scratch("second") as scratch, Server(scratch) as server:
@@ -444,6 +469,7 @@ def set_offset(path, seconds):
 
 TESTS = [
     ("stop: SIGTERM and SIGINT end with 0 and lose nothing answered", orderly_stop),
+    ("stop: SHUTDOWN with and without a checkpoint loses nothing answered", shutdown_command),
     ("stop: a second signal ends at once", second_signal),
     ("start: a directory in use is refused", directory_in_use),
     ("start: a port in use is refused", port_in_use),
