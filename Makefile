@@ -67,6 +67,7 @@ install: server
 	@DESTDIR=$(DESTDIR) cmake --install build --prefix $(PREFIX)
 
 deb: all
+	@scripts/install-packages.sh build deb
 	@cd build && cpack -G DEB
 
 clean:

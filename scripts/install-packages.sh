@@ -4,6 +4,7 @@
 #
 #   scripts/install-packages.sh build          what `make` needs
 #   scripts/install-packages.sh build test     what `make test` needs too
+#   scripts/install-packages.sh build deb      what `make deb` needs too
 #
 # A package counts as present when what we use of it is there (a command or a header), whoever put
 # it there. When nothing is missing this takes a few milliseconds and touches nothing. When
@@ -31,6 +32,7 @@ test_packages=(
   libclang-rt-14-dev=/usr/lib/llvm-14/lib/clang
   libbenchmark-dev=/usr/include/benchmark/benchmark.h
 )
+deb_packages=(file=file dpkg-dev=dpkg-shlibdeps)
 # Tried once each, and no error when they cannot be had.
 optional_test_packages=(linux-perf=perf spin=spin)
 
@@ -54,10 +56,11 @@ for set_name in "$@"; do
   case $set_name in
     build) wanted+=("${build_packages[@]}") ;;
     test) wanted+=("${test_packages[@]}") optional+=("${optional_test_packages[@]}") ;;
-    *) echo "usage: $0 {build|test}..." >&2; exit 2 ;;
+    deb) wanted+=("${deb_packages[@]}") ;;
+    *) echo "usage: $0 {build|test|deb}..." >&2; exit 2 ;;
   esac
 done
-[ ${#wanted[@]} -gt 0 ] || { echo "usage: $0 {build|test}..." >&2; exit 2; }
+[ ${#wanted[@]} -gt 0 ] || { echo "usage: $0 {build|test|deb}..." >&2; exit 2; }
 
 mapfile -t missing < <(missing_of "${wanted[@]}")
 mapfile -t missing_optional < <([ ${#optional[@]} -eq 0 ] || missing_of "${optional[@]}")
