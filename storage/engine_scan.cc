@@ -67,7 +67,11 @@ KeyListing* EngineImpl::ListingFor(const KeyWalk& walk, const KeyListings* listi
 
 bool EngineImpl::WalksReady(std::span<const KeyWalk> walks, const KeyListings* listings) const {
   return std::all_of(walks.begin(), walks.end(), [&](const KeyWalk& walk) {
-    return !ReadFrom(walk) || ListingFor(walk, listings);
+    std::optional<uint64_t> from = ReadFrom(walk);
+    if (!from) return true;
+    const KeyListing* listing = ListingFor(walk, listings);
+    // Keys below its begin may have been paged out since; at cursor 0 the walk could not say so.
+    return listing && (walk.kind == KeyWalk::Kind::kRandom || listing->from <= *from);
   });
 }
 

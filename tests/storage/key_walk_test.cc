@@ -193,3 +193,43 @@ TEST_CASE("walk: scans under change give what stays at least once, and nothing t
     }
   }
 }
+
+TEST_CASE("key walk: a listing that begins behind a key paged out meanwhile is not used") {
+  EngineFixture t;
+  t.Set("", "slot 0");
+  t.Set("k", "a later slot");
+  REQUIRE(t.Checkpoint().ok());
+  auto set_limit = [&](uint64_t bytes) {
+    t.options.maxmemory_bytes = bytes;
+    t.engine->Reconfigure(t.options);
+  };
+  set_limit(1);
+  for (int i = 0; i < 10'000 && t.engine->Stats().cold_keys < 2; i++) t.Turn();
+  REQUIRE(t.engine->Stats().cold_keys == 2);
+  set_limit(0);
+  CHECK(t.Get("") == "slot 0");
+  REQUIRE(t.engine->Stats().cold_keys == 1);
+
+  std::vector<KeyWalk> walks{{KeyWalk::Kind::kScan, 0, 0, 100, {}}};
+  std::shared_ptr<KeyListings> listings;
+  auto prepare = [&] {
+    t.engine->PrepareWalks(walks, [&](const Status& status, std::shared_ptr<KeyListings> read) {
+      REQUIRE(status.ok());
+      listings = std::move(read);
+    });
+  };
+  prepare();
+  set_limit(1);
+  for (int i = 0; i < 10'000 && (!listings || t.engine->Stats().cold_keys < 2); i++) t.Turn();
+  REQUIRE(t.engine->Stats().cold_keys == 2);
+  CHECK_FALSE(t.engine->WalksReady(walks, listings.get()));
+  listings = nullptr;
+  prepare();
+  for (int i = 0; i < 10'000 && !listings; i++) t.Turn();
+  CHECK(t.engine->WalksReady(walks, listings.get()));
+  int given = 0;
+  t.engine->UseListings(listings.get());
+  CHECK(t.engine->Database(0).Scan(0, 100, [&](const WalkedKey&) { given++; }) == 0);
+  t.engine->UseListings(nullptr);
+  CHECK(given == 2);
+}
