@@ -15,9 +15,9 @@ namespace redynamo {
 
 }  // namespace redynamo
 
-#define CHECK_THAT(condition)                                            \
-  do {                                                                   \
-    if (__builtin_expect(!(condition), 0)) {                             \
-      ::redynamo::CheckFailed(__FILE__, __LINE__, #condition);           \
-    }                                                                    \
+#define CHECK_THAT(condition)                                  \
+  do {                                                         \
+    if (__builtin_expect(!(condition), 0)) {                   \
+      ::redynamo::CheckFailed(__FILE__, __LINE__, #condition); \
+    }                                                          \
   } while (0)

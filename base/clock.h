@@ -9,9 +9,9 @@ namespace redynamo {
 class Clock {
  public:
   virtual ~Clock() = default;
-  virtual int64_t WallMs() const = 0;       // Unix time; may jump
+  virtual int64_t WallMs() const = 0;                         // Unix time; may jump
   virtual int64_t WallUs() const { return WallMs() * 1000; }  // finer where the clock is
-  virtual int64_t MonotonicUs() const = 0;  // never goes back
+  virtual int64_t MonotonicUs() const = 0;                    // never goes back
 };
 
 // The machine's clocks. Lives for the whole process.

@@ -9,7 +9,7 @@
 namespace redynamo {
 
 inline constexpr int kSlotCount = 16384;
-inline constexpr int kPositionHashBits = 39;   // 14 + 39 = 53 bits: exact in a double
+inline constexpr int kPositionHashBits = 39;  // 14 + 39 = 53 bits: exact in a double
 inline constexpr int kElementHashBits = 48;
 
 // CRC32C (Castagnoli) of `bytes`, continuing from `crc`.

@@ -16,11 +16,11 @@ enum class StatusCode {
   kOk,
   kInvalidArgument,  // a caller's or operator's input is wrong; the message names it and the range
   kNotFound,
-  kCorruption,       // bytes on disk or wire fail their checksum or grammar
-  kIoError,          // the operating system said no; the message carries errno's text
-  kNoSpace,          // ENOSPC or our reserve; writes may resume by themselves
-  kBusy,             // in use by another process
-  kUnsupported,      // a newer format, or something this build does not do
+  kCorruption,   // bytes on disk or wire fail their checksum or grammar
+  kIoError,      // the operating system said no; the message carries errno's text
+  kNoSpace,      // ENOSPC or our reserve; writes may resume by themselves
+  kBusy,         // in use by another process
+  kUnsupported,  // a newer format, or something this build does not do
   kShutdown,
 };
 
@@ -53,8 +53,8 @@ Status IoError(std::string_view what, int error_number);
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}                       // NOLINT: implicit on purpose
-  Result(Status status) : status_(std::move(status)) {                // NOLINT: implicit on purpose
+  Result(T value) : value_(std::move(value)) {}         // NOLINT: implicit on purpose
+  Result(Status status) : status_(std::move(status)) {  // NOLINT: implicit on purpose
     CHECK_THAT(!status_.ok());
   }
   bool ok() const { return value_.has_value(); }

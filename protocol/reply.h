@@ -21,11 +21,11 @@ namespace redynamo {
 class Reply {
  public:
   enum class Kind : uint8_t {
-    kNone,       // nothing is sent (the command answers by itself, or CLIENT REPLY OFF)
-    kNil,        // RESP2 $-1, RESP3 _
-    kNilArray,   // RESP2 *-1, RESP3 _
-    kStatus,     // +text
-    kError,      // -text; begins with its code, e.g. "ERR ..."
+    kNone,      // nothing is sent (the command answers by itself, or CLIENT REPLY OFF)
+    kNil,       // RESP2 $-1, RESP3 _
+    kNilArray,  // RESP2 *-1, RESP3 _
+    kStatus,    // +text
+    kError,     // -text; begins with its code, e.g. "ERR ..."
     kInteger,
     kDouble,     // RESP2: bulk string of the shortest form that reads back; RESP3: ,
     kBoolean,    // RESP2: integer 1/0; RESP3: #t/#f
@@ -33,9 +33,9 @@ class Reply {
     kVerbatim,   // RESP2: bulk; RESP3: =txt:
     kBigNumber,  // RESP2: bulk; RESP3: (
     kArray,
-    kSet,        // RESP2: array; RESP3: ~
-    kMap,        // items are key, value, key, value; RESP2: flat array; RESP3: %
-    kPush,       // RESP2: array; RESP3: >
+    kSet,   // RESP2: array; RESP3: ~
+    kMap,   // items are key, value, key, value; RESP2: flat array; RESP3: %
+    kPush,  // RESP2: array; RESP3: >
   };
 
   Reply() = default;

@@ -125,41 +125,25 @@ void AppendPushHeader(size_t items, RespVersion version, std::string* out) {
 void WriteReply(const Reply& reply, RespVersion version, std::string* out) {
   using Kind = Reply::Kind;
   switch (reply.kind()) {
-    case Kind::kNone:
-      return;
-    case Kind::kNil:
-      return AppendNil(version, out);
-    case Kind::kNilArray:
-      return AppendNilArray(version, out);
-    case Kind::kStatus:
-      return AppendStatus(reply.text(), out);
-    case Kind::kError:
-      return AppendError(reply.text(), out);
-    case Kind::kInteger:
-      return AppendInteger(reply.integer(), out);
-    case Kind::kDouble:
-      return AppendDouble(reply.number(), version, out);
-    case Kind::kBoolean:
-      return AppendBoolean(reply.integer() != 0, version, out);
-    case Kind::kBulk:
-      return AppendBulk(reply.text(), out);
-    case Kind::kVerbatim:
-      return AppendVerbatim(reply.text(), version, out);
+    case Kind::kNone: return;
+    case Kind::kNil: return AppendNil(version, out);
+    case Kind::kNilArray: return AppendNilArray(version, out);
+    case Kind::kStatus: return AppendStatus(reply.text(), out);
+    case Kind::kError: return AppendError(reply.text(), out);
+    case Kind::kInteger: return AppendInteger(reply.integer(), out);
+    case Kind::kDouble: return AppendDouble(reply.number(), version, out);
+    case Kind::kBoolean: return AppendBoolean(reply.integer() != 0, version, out);
+    case Kind::kBulk: return AppendBulk(reply.text(), out);
+    case Kind::kVerbatim: return AppendVerbatim(reply.text(), version, out);
     case Kind::kBigNumber:
       return IsResp3(version) ? AppendLine('(', reply.text(), out) : AppendBulk(reply.text(), out);
-    case Kind::kArray:
-      AppendArrayHeader(reply.items().size(), out);
-      break;
-    case Kind::kSet:
-      AppendSetHeader(reply.items().size(), version, out);
-      break;
+    case Kind::kArray: AppendArrayHeader(reply.items().size(), out); break;
+    case Kind::kSet: AppendSetHeader(reply.items().size(), version, out); break;
     case Kind::kMap:
       CHECK_THAT(reply.items().size() % 2 == 0);
       AppendMapHeader(reply.items().size() / 2, version, out);
       break;
-    case Kind::kPush:
-      AppendPushHeader(reply.items().size(), version, out);
-      break;
+    case Kind::kPush: AppendPushHeader(reply.items().size(), version, out); break;
   }
   WriteItems(reply, version, out);
 }

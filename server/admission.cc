@@ -66,9 +66,9 @@ bool LogSpace(const AdmissionCall& call, Reply* refusal) {
 bool PubSubMode(const AdmissionCall& call, Reply* refusal) {
   const Session& session = call.session;
   if (session.resp == 3 || !session.is_pubsub()) return true;
-  static constexpr std::string_view kAllowed[] = {
-      "ping",         "subscribe",  "unsubscribe",  "psubscribe",
-      "punsubscribe", "ssubscribe", "sunsubscribe", "quit", "reset"};
+  static constexpr std::string_view kAllowed[] = {"ping",         "subscribe",    "unsubscribe",
+                                                  "psubscribe",   "punsubscribe", "ssubscribe",
+                                                  "sunsubscribe", "quit",         "reset"};
   for (std::string_view name : kAllowed) {
     if (call.command.name() == name) return true;
   }
@@ -137,17 +137,15 @@ Reply UnknownCommand(std::span<const std::string_view> argv) {
     args += shown;
     args += "' ";
   }
-  return Reply::ErrorText("ERR unknown command '" +
-                          std::string(Shown(argv[0], kShownBytesMax)) +
+  return Reply::ErrorText("ERR unknown command '" + std::string(Shown(argv[0], kShownBytesMax)) +
                           "', with args beginning with: " + args);
 }
 
 Reply UnknownSubcommand(const Command& container, std::string_view name) {
   std::string upper(container.name());
   for (char& c : upper) c = c >= 'a' && c <= 'z' ? char(c - 32) : c;
-  return Reply::ErrorText("ERR unknown subcommand '" +
-                          std::string(Shown(name, kShownBytesMax)) + "'. Try " + upper +
-                          " HELP.");
+  return Reply::ErrorText("ERR unknown subcommand '" + std::string(Shown(name, kShownBytesMax)) +
+                          "'. Try " + upper + " HELP.");
 }
 
 Reply WrongArity(const Command& command) {

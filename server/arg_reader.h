@@ -25,16 +25,16 @@ class ArgReader {
   std::string_view peek() const { return done() ? std::string_view() : args_[at_]; }
   std::span<const std::string_view> rest() const { return args_.subspan(at_); }
 
-  std::string_view Next();                       // latches a syntax error at the end
+  std::string_view Next();  // latches a syntax error at the end
   // Integers by Redis' rules; else latches `error`, a full text with static storage.
   int64_t Int64(std::string_view error = "ERR value is not an integer or out of range");
   int64_t Int64In(int64_t low, int64_t high, std::string_view error);
   double Double(std::string_view error = "ERR value is not a valid float");
-  bool TryWord(std::string_view word);           // consumes it when it is next, in any case
+  bool TryWord(std::string_view word);  // consumes it when it is next, in any case
 
   bool ok() const { return error_.empty(); }
   Reply error() const { return Reply::Error(error_); }
-  void Fail(std::string_view error) {            // static text; the first one stays
+  void Fail(std::string_view error) {  // static text; the first one stays
     if (error_.empty()) error_ = error;
   }
   void FailSyntax() { Fail("ERR syntax error"); }

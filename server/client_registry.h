@@ -18,7 +18,7 @@ namespace redynamo {
 struct ClientFilter {
   std::optional<uint64_t> id;
   std::optional<std::string> address, local_address, user;
-  std::optional<std::string> type;    // "normal", "pubsub", "master", "replica"
+  std::optional<std::string> type;  // "normal", "pubsub", "master", "replica"
   bool Matches(const Session& session, int64_t now_ms) const;
 };
 

@@ -18,8 +18,7 @@ constexpr std::string_view kStoreOfMany = "OW update @1; RO access @2..-1";
 // Tips that many share.
 constexpr std::string_view kRandom = "nondeterministic_output";
 constexpr std::string_view kAnyOrder = "nondeterministic_output_order";
-constexpr std::string_view kSumOfShards =
-    "request_policy:multi_shard response_policy:agg_sum";
+constexpr std::string_view kSumOfShards = "request_policy:multi_shard response_policy:agg_sum";
 constexpr std::string_view kAllShardsSucceed =
     "request_policy:all_shards response_policy:all_succeeded";
 
@@ -154,11 +153,17 @@ constexpr CommandDetails kRows[] = {
     {"unlink", "key...", "RM delete @1..-1", kSumOfShards},
 
     // --- whole databases ---
-    {.name = "dbsize", .syntax = "", .tips = "request_policy:all_shards response_policy:agg_sum",
+    {.name = "dbsize",
+     .syntax = "",
+     .tips = "request_policy:all_shards response_policy:agg_sum",
      .categories = "keyspace"},
-    {.name = "flushall", .syntax = "[async(ASYNC | SYNC)]", .tips = kAllShardsSucceed,
+    {.name = "flushall",
+     .syntax = "[async(ASYNC | SYNC)]",
+     .tips = kAllShardsSucceed,
      .categories = "keyspace dangerous"},
-    {.name = "flushdb", .syntax = "[async(ASYNC | SYNC)]", .tips = kAllShardsSucceed,
+    {.name = "flushdb",
+     .syntax = "[async(ASYNC | SYNC)]",
+     .tips = kAllShardsSucceed,
      .categories = "keyspace dangerous"},
     {.name = "swapdb", .syntax = "index1 index2", .categories = "keyspace dangerous"},
 };

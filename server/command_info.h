@@ -16,7 +16,7 @@ struct KeySpec {
   std::vector<std::string_view> flags;  // "RW", "access", "update", ...
   int index = 0;                        // argv index where it begins
   bool counted = false;                 // argv[index] is the number of keys; they follow it
-  int last = 0;   // offset of the last key from the first; negative: counted from the end of argv
+  int last = 0;  // offset of the last key from the first; negative: counted from the end of argv
   int step = 1;
 };
 

@@ -23,7 +23,7 @@ namespace redynamo {
 
 struct SyntaxNode {
   std::string name;
-  std::string type;   // "key", "string", "integer", "oneof", "block", "pure-token", ...
+  std::string type;  // "key", "string", "integer", "oneof", "block", "pure-token", ...
   std::string token;
   bool optional = false, multiple = false, multiple_token = false;
   std::vector<SyntaxNode> children;  // of "oneof" and "block"

@@ -101,8 +101,7 @@ const Command* CommandTable::FindByRowName(std::string_view full_name) const {
   return nullptr;
 }
 
-const Command* CommandTable::FindSubcommand(const Command& container,
-                                            std::string_view name) const {
+const Command* CommandTable::FindSubcommand(const Command& container, std::string_view name) const {
   for (const Command* subcommand : container.subcommands) {
     if (EqualsIgnoreCase(subcommand->leaf_name(), name)) return subcommand;
   }
@@ -150,8 +149,8 @@ void CheckRow(const CommandRow& row, const std::set<std::string_view>& names,
   size_t bar = row.name.find('|');
   bool is_container = false;
   for (std::string_view name : names) {
-    is_container |= name.size() > row.name.size() && name.starts_with(row.name) &&
-                    name[row.name.size()] == '|';
+    is_container |=
+        name.size() > row.name.size() && name.starts_with(row.name) && name[row.name.size()] == '|';
   }
   if (row.name.empty()) fault("has no name");
   if (LowerCase(row.name) != row.name) fault("is not in lower case");

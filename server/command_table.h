@@ -17,17 +17,17 @@ namespace redynamo {
 
 struct Command {
   const CommandRow* row = nullptr;
-  uint16_t id = 0;                            // 0 .. table.size()-1: index of ServerStats::commands
-  const Command* container = nullptr;         // of a subcommand
-  std::vector<const Command*> subcommands;    // of a container, in the order of the rows
-  bool uses_engine = false;                   // has keys or reads or changes data
-  bool runs_inside_multi = false;             // MULTI does not queue it
+  uint16_t id = 0;                          // 0 .. table.size()-1: index of ServerStats::commands
+  const Command* container = nullptr;       // of a subcommand
+  std::vector<const Command*> subcommands;  // of a container, in the order of the rows
+  bool uses_engine = false;                 // has keys or reads or changes data
+  bool runs_inside_multi = false;           // MULTI does not queue it
   bool is_exec = false;
-  bool needs_debug_permission = false;        // enable-debug-command
+  bool needs_debug_permission = false;  // enable-debug-command
   bool hidden = false;  // from COMMAND: DEBUG's subcommands, which Redis' table does not have
 
   std::string_view name() const { return row->name; }  // "config|get"
-  std::string_view leaf_name() const;                   // "get"
+  std::string_view leaf_name() const;                  // "get"
   bool has(uint32_t flag) const { return row->flags & flag; }
 };
 

@@ -114,7 +114,7 @@ struct Config {
   bool warm_up = false;                // stream cold data into memory after a start
 
   // memory
-  uint64_t maxmemory_bytes = 0;  // 0: no limit
+  uint64_t maxmemory_bytes = 0;   // 0: no limit
   std::string maxmemory_clients;  // bytes, or "5%" of maxmemory_bytes; "0": no limit
   MaxmemoryPolicy maxmemory_policy = MaxmemoryPolicy::kPageOut;
   int maxmemory_samples = 0;

@@ -93,23 +93,17 @@ Result<ParsedValue> ParseMemoryOrPercent(std::string_view word) {
 
 Result<int64_t> ParseNumber(const SettingRow& row, std::string_view word) {
   switch (row.type) {
-    case SettingType::kBool:
-      return ParseBool(word);
-    case SettingType::kOctal:
-      return ParseOctal(word);
-    case SettingType::kMemory:
-      return ParseBytes(word);
-    case SettingType::kEnum:
-      return ParseChoice(row, word);
-    default:
-      return ParseWholeNumber(word);
+    case SettingType::kBool: return ParseBool(word);
+    case SettingType::kOctal: return ParseOctal(word);
+    case SettingType::kMemory: return ParseBytes(word);
+    case SettingType::kEnum: return ParseChoice(row, word);
+    default: return ParseWholeNumber(word);
   }
 }
 
 std::string TypeText(const SettingRow& row) {
   switch (row.type) {
-    case SettingType::kBool:
-      return "yes or no";
+    case SettingType::kBool: return "yes or no";
     case SettingType::kInteger:
       return "a whole number from " + PrintInteger(row, row.min) + " to " +
              PrintInteger(row, row.max);
@@ -119,14 +113,10 @@ std::string TypeText(const SettingRow& row) {
     case SettingType::kMemory:
       return "a size from " + PrintMemory(row.min) + " to " + PrintMemory(row.max) +
              " bytes, with b, k, kb, m, mb, g or gb (1k = 1000, 1kb = 1024)";
-    case SettingType::kMemoryOrPercent:
-      return "a size (100mb) or a part of maxmemory (0% to 100%)";
-    case SettingType::kEnum:
-      return "one of " + ChoiceWords(row);
-    case SettingType::kString:
-      return "one word, in quotes if it contains blanks";
-    case SettingType::kList:
-      return std::string(row.list->form);
+    case SettingType::kMemoryOrPercent: return "a size (100mb) or a part of maxmemory (0% to 100%)";
+    case SettingType::kEnum: return "one of " + ChoiceWords(row);
+    case SettingType::kString: return "one word, in quotes if it contains blanks";
+    case SettingType::kList: return std::string(row.list->form);
   }
   return {};
 }
@@ -160,15 +150,13 @@ std::string PrintMemory(int64_t bytes) {
 
 std::string PrintNumber(const SettingRow& row, int64_t number) {
   switch (row.type) {
-    case SettingType::kBool:
-      return number != 0 ? "yes" : "no";
+    case SettingType::kBool: return number != 0 ? "yes" : "no";
     case SettingType::kEnum:
       for (const Choice& choice : row.choices) {
         if (choice.value == number) return std::string(choice.word);
       }
       return "unknown";
-    default:
-      return PrintInteger(row, number);
+    default: return PrintInteger(row, number);
   }
 }
 

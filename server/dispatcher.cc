@@ -166,17 +166,14 @@ KeyRef Dispatcher::NeededKey(int database, const CommandRow& row,
       ref.need = ElementNeed::kDraw;
       ref.number = number < 0 ? 0 - uint64_t(number) : uint64_t(number);
       break;
-    case ElementUse::kAll:
-      ref.need = ElementNeed::kAll;
-      break;
+    case ElementUse::kAll: ref.need = ElementNeed::kAll; break;
     case ElementUse::kFirst:
       if (is_first) ref.need = ElementNeed::kAll;
       break;
     case ElementUse::kButFirst:
       if (!is_first) ref.need = ElementNeed::kAll;
       break;
-    case ElementUse::kNone:
-      break;
+    case ElementUse::kNone: break;
   }
   return ref;
 }

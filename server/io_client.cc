@@ -47,10 +47,8 @@ void IoClient::Hear(const FromSocket& told) {
       session_->net_input_bytes += told.bytes;
       parcel_here_ = true;
       return RunPipeline();
-    case SocketEvent::kWritten:
-      return HearWritten(told.bytes);
-    case SocketEvent::kEndOfInput:
-      return HearEndOfInput();
+    case SocketEvent::kWritten: return HearWritten(told.bytes);
+    case SocketEvent::kEndOfInput: return HearEndOfInput();
     case SocketEvent::kDrained:
       if (session_->state == SessionState::kRunning) session_->CloseAfterReplies();
       return;
@@ -60,13 +58,9 @@ void IoClient::Hear(const FromSocket& told) {
         AnswerProtocolError(*session_, socket_.error());
       }
       return;
-    case SocketEvent::kInputLimit:
-      CountQueryLimit(*session_);
-      return BeginClose();
-    case SocketEvent::kLost:
-      return BeginClose();
-    case SocketEvent::kClosed:
-      return;
+    case SocketEvent::kInputLimit: CountQueryLimit(*session_); return BeginClose();
+    case SocketEvent::kLost: return BeginClose();
+    case SocketEvent::kClosed: return;
   }
 }
 
@@ -85,14 +79,12 @@ void IoClient::HearWritten(uint64_t bytes) {
 void IoClient::HearEndOfInput() {
   switch (session_->state) {
     case SessionState::kDeferred:
-    case SessionState::kPaused:
-      return BeginClose();
+    case SessionState::kPaused: return BeginClose();
     case SessionState::kRunning:
     case SessionState::kLoadingKeys:
       if (session_->is_pubsub() || session_->monitoring) session_->CloseAfterReplies();
       return;
-    case SessionState::kClosing:
-      return;
+    case SessionState::kClosing: return;
   }
 }
 

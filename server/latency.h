@@ -19,8 +19,8 @@ struct LatencySample {
 struct LatencySeries {
   static constexpr int kSamples = 160;
   std::array<LatencySample, kSamples> ring{};
-  int next = 0;            // where the next sample goes: the oldest
-  uint32_t max_ms = 0;     // since the last reset
+  int next = 0;         // where the next sample goes: the oldest
+  uint32_t max_ms = 0;  // since the last reset
 };
 
 class LatencyMonitor {

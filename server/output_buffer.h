@@ -108,14 +108,14 @@ class OutputBuffer {
   std::vector<std::string> full_;  // closed chunks from full_head_ on, oldest first; then tail_
   size_t full_head_ = 0;
   std::string tail_;
-  size_t head_skip_ = 0;           // consumed bytes of the first chunk that is left
-  uint64_t full_end_ = 0;          // offset where tail_ begins
+  size_t head_skip_ = 0;   // consumed bytes of the first chunk that is left
+  uint64_t full_end_ = 0;  // offset where tail_ begins
   uint64_t consumed_ = 0;
   uint64_t released_ = 0;
   uint64_t committed_ = 0;
   uint64_t last_position_ = 0;
   uint64_t lent_bytes_ = 0;
-  std::vector<Mark> marks_;        // from marks_head_ on: unreleased; positions ascend
+  std::vector<Mark> marks_;  // from marks_head_ on: unreleased; positions ascend
   size_t marks_head_ = 0;
 };
 

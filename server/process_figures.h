@@ -7,9 +7,9 @@
 
 namespace redynamo {
 
-uint64_t ResidentBytes();            // RSS; 0 when the system does not say
-uint64_t PhysicalMemoryBytes();      // of the machine
-std::string OperatingSystemName();   // "Linux 6.1.0 x86_64"
+uint64_t ResidentBytes();           // RSS; 0 when the system does not say
+uint64_t PhysicalMemoryBytes();     // of the machine
+std::string OperatingSystemName();  // "Linux 6.1.0 x86_64"
 
 struct CpuSeconds {
   double user = 0, system = 0;
@@ -26,7 +26,7 @@ struct AllocatorFigures {
   uint64_t resident = 0;   // mapped and in memory
 };
 AllocatorFigures ReadAllocator();
-std::string AllocatorName();         // "jemalloc-5.3.0" or "libc"
+std::string AllocatorName();  // "jemalloc-5.3.0" or "libc"
 // Gives unused pages back to the system. False when the allocator has no such call.
 bool PurgeAllocator();
 // The allocator's own report; empty when it has none.

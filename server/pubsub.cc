@@ -208,10 +208,9 @@ void AppendQuoted(std::string_view bytes, std::string* out) {
 void PubSub::FeedMonitors(const Session& session, std::span<const std::string_view> args,
                           int64_t wall_us) {
   const SessionIdentity& who = session.identity;
-  std::string line =
-      fmt::format("+{}.{:06} [{} {}]", wall_us / 1'000'000, wall_us % 1'000'000, session.database,
-                  who.unix_socket ? "unix:" + who.address.substr(0, who.address.rfind(':'))
-                                  : who.address);
+  std::string line = fmt::format(
+      "+{}.{:06} [{} {}]", wall_us / 1'000'000, wall_us % 1'000'000, session.database,
+      who.unix_socket ? "unix:" + who.address.substr(0, who.address.rfind(':')) : who.address);
   for (size_t i = 0; i < args.size(); ++i) {
     line += ' ';
     bool hidden = std::ranges::find(session.redacted, i) != session.redacted.end();

@@ -168,12 +168,9 @@ bool Server::HoldsBack(uint32_t flags) const {
   if (writers_wait_ && (flags & kWrite)) return true;
   if (shutdown_.in_progress() && (flags & (kWrite | kMayReplicate))) return true;
   switch (clients_.pause(now_ms_)) {
-    case PauseScope::kNone:
-      return false;
-    case PauseScope::kAll:
-      return true;
-    case PauseScope::kWrites:
-      return flags & (kWrite | kMayReplicate);
+    case PauseScope::kNone: return false;
+    case PauseScope::kAll: return true;
+    case PauseScope::kWrites: return flags & (kWrite | kMayReplicate);
   }
   return false;
 }

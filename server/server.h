@@ -107,10 +107,10 @@ class Server {
   }
 
   // --- identity ---
-  const std::string& run_id() const { return run_id_; }   // 40 hex digits, new at each start
+  const std::string& run_id() const { return run_id_; }  // 40 hex digits, new at each start
   int64_t started_unix_ms() const { return started_unix_ms_; }
   int64_t uptime_seconds() const;
-  std::string executable;        // absolute path
+  std::string executable;  // absolute path
   LoopControl* loop = nullptr;
 
   // --- time ---

@@ -47,31 +47,31 @@ struct DeferredReply {
 // What CLIENT LIST says of a client beyond its commands' effects.
 struct SessionIdentity {
   uint64_t id = 0;
-  std::string address;        // "127.0.0.1:5000", "[::1]:5000" or "/path:0"
+  std::string address;  // "127.0.0.1:5000", "[::1]:5000" or "/path:0"
   std::string local_address;
   int fd = -1;
   bool unix_socket = false;
-  bool loopback = false;      // came over the loopback interface or the unix socket
+  bool loopback = false;  // came over the loopback interface or the unix socket
 };
 
 // The queue between MULTI and EXEC.
 struct QueuedCommand {
   const Command* command;
-  std::string bytes;               // all arguments, one after another
+  std::string bytes;  // all arguments, one after another
   std::vector<uint32_t> lengths;
   std::vector<std::string_view> Args() const;
 };
 
 struct TransactionState {
-  bool open = false;            // between MULTI and EXEC or DISCARD
-  bool running = false;         // EXEC runs the queue
-  bool queue_failed = false;    // EXEC answers EXECABORT
-  bool watch_failed = false;    // a watched key has changed: EXEC answers nil
+  bool open = false;          // between MULTI and EXEC or DISCARD
+  bool running = false;       // EXEC runs the queue
+  bool queue_failed = false;  // EXEC answers EXECABORT
+  bool watch_failed = false;  // a watched key has changed: EXEC answers nil
   std::vector<QueuedCommand> queue;
   uint64_t queued_bytes = 0;
   uint64_t queued_log_bytes = 0;  // of the queue's writes, see ArgumentLogBytes
-  uint32_t queued_flags = 0;    // of all queued commands together
-  bool uses_engine = false;     // any of them does
+  uint32_t queued_flags = 0;      // of all queued commands together
+  bool uses_engine = false;       // any of them does
 };
 
 struct WatchedKey {
@@ -121,7 +121,7 @@ class Session {
   void Redact(size_t arg_index) { redacted.push_back(uint16_t(arg_index)); }
 
   SessionIdentity identity;
-  std::string name;              // CLIENT SETNAME
+  std::string name;  // CLIENT SETNAME
   std::string library_name, library_version;
   int database = 0;
   int resp = 2;
@@ -142,9 +142,9 @@ class Session {
 
   // --- the dispatcher's ---
   OutputBuffer output;
-  bool touched = false;             // has uncommitted output: see Server::Touch
+  bool touched = false;  // has uncommitted output: see Server::Touch
   std::vector<uint16_t> redacted;
-  uint64_t ticket = 0;              // of the park or deferral in force
+  uint64_t ticket = 0;                            // of the park or deferral in force
   std::span<const std::string_view> parked_argv;  // of the command that is parked
   std::shared_ptr<KeyListings> listings;          // cold keys read ahead for the command in hand
   const Command* cached_command = nullptr;        // what the last name stood for

@@ -34,8 +34,7 @@ std::string ReadStandardInput() {
 
 std::string_view DurabilityText(AppendFsync mode) {
   switch (mode) {
-    case AppendFsync::kAlways:
-      return "every answered write is on disk (appendfsync always)";
+    case AppendFsync::kAlways: return "every answered write is on disk (appendfsync always)";
     case AppendFsync::kEverySecond:
       return "survives a crash of this process; a power cut may take the last second "
              "(appendfsync everysec)";
@@ -75,9 +74,10 @@ void FitClientsToLimit(Settings& settings) {
   uint64_t beside = std::min(kFilesBesideClients, std::max(allowed / 4, kFilesBesideClientsMin));
   uint64_t fitting = allowed > beside ? allowed - beside : 1;
   if (fitting >= clients) return;
-  LogWarning(fmt::format("maxclients is reduced from {} to {}: only {} open files are allowed "
-                         "(raise 'ulimit -n')",
-                         clients, fitting, allowed));
+  LogWarning(
+      fmt::format("maxclients is reduced from {} to {}: only {} open files are allowed "
+                  "(raise 'ulimit -n')",
+                  clients, fitting, allowed));
   std::string text = std::to_string(fitting);
   std::pair<std::string_view, std::string_view> pair("maxclients", text);
   Status status = settings.Set({&pair, 1});

@@ -47,9 +47,9 @@ class LatencyHistogram {
 // One command's figures, found by Command::id.
 struct CommandStats {
   uint64_t calls = 0;
-  uint64_t ticks = 0;     // TscClock
-  uint64_t rejected = 0;  // refused before it ran
-  uint64_t failed = 0;    // answered an error
+  uint64_t ticks = 0;                         // TscClock
+  uint64_t rejected = 0;                      // refused before it ran
+  uint64_t failed = 0;                        // answered an error
   std::unique_ptr<LatencyHistogram> latency;  // made at the first call while latency-tracking
 
   uint64_t microseconds() const;
@@ -77,7 +77,7 @@ struct ServerStats {
   uint64_t commands_processed = 0;
   uint64_t net_input_bytes = 0;
   uint64_t net_output_bytes = 0;
-  uint64_t reads_processed = 0;       // read(2) that gave bytes
+  uint64_t reads_processed = 0;  // read(2) that gave bytes
   uint64_t writes_processed = 0;
   uint64_t threaded_reads_processed = 0;  // of these, by I/O threads
   uint64_t threaded_writes_processed = 0;
@@ -89,8 +89,8 @@ struct ServerStats {
   uint64_t query_limit_disconnections = 0;
   uint64_t auth_denied = 0;
   uint64_t keyspace_hits = 0, keyspace_misses = 0;  // of keys looked up to be read
-  uint64_t parked_for_load = 0;       // commands that waited for cold keys
-  uint64_t recent_max_input_bytes = 0;   // over the last 8 s at most, as Redis shows
+  uint64_t parked_for_load = 0;                     // commands that waited for cold keys
+  uint64_t recent_max_input_bytes = 0;              // over the last 8 s at most, as Redis shows
   uint64_t recent_max_output_bytes = 0;
   uint64_t loop_turns = 0;
   uint64_t loop_turn_max_us = 0;

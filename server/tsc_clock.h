@@ -27,7 +27,7 @@ class TscClock {
     return uint64_t(SystemClock().MonotonicUs()) * 1000;
   }
   static uint64_t ToNanoseconds(uint64_t ticks) {
-    return uint64_t((unsigned __int128)(ticks) * nanoseconds_q32_ >> 32);
+    return uint64_t((unsigned __int128)(ticks)*nanoseconds_q32_ >> 32);
   }
   static uint64_t FromNanoseconds(uint64_t nanoseconds) {
     return uint64_t(((unsigned __int128)(nanoseconds) << 32) / nanoseconds_q32_);

@@ -234,9 +234,8 @@ void UvConnection::BeginClose() {
   session_.reset();
   batch_.reset();
   loop_.Forget(this);
-  uv_close(&handle_.any, [](uv_handle_t* handle) {
-    delete static_cast<UvConnection*>(handle->data);
-  });
+  uv_close(&handle_.any,
+           [](uv_handle_t* handle) { delete static_cast<UvConnection*>(handle->data); });
 }
 
 size_t UvConnection::InputBytes() const { return parser_.pending_bytes(); }

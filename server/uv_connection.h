@@ -68,15 +68,15 @@ class UvConnection : public Transport {
     uv_pipe_t pipe;
   } handle_;
   uv_write_t write_request_;
-  uint64_t write_bytes_ = 0;      // of the asynchronous write under way; 0: none is
+  uint64_t write_bytes_ = 0;  // of the asynchronous write under way; 0: none is
   const bool unix_socket_;
   bool reading_ = false;
-  bool stop_reading_ = false;     // OnAlloc asks OnRead to
-  bool end_of_input_ = false;     // the client has shut down its side
+  bool stop_reading_ = false;  // OnAlloc asks OnRead to
+  bool end_of_input_ = false;  // the client has shut down its side
   bool protocol_error_ = false;
-  bool output_full_ = false;      // not executed until replies have left
+  bool output_full_ = false;  // not executed until replies have left
   bool closing_ = false;
-  uint64_t read_turn_ = 0;        // of the last read(2): one a turn
+  uint64_t read_turn_ = 0;  // of the last read(2): one a turn
   RespParser parser_;
   std::unique_ptr<RequestBatch> batch_;  // while there are requests
   std::unique_ptr<Session> session_;     // until BeginClose

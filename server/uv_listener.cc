@@ -29,11 +29,10 @@ UvListener::UvListener(UvLoop& loop, bool is_unix) : loop_(loop), is_unix_(is_un
 Result<UvListener*> UvListener::OpenTcp(UvLoop& loop, const BindAddress& bound, int backlog) {
   auto* listener = new UvListener(loop, false);  // lives until Close's callback
   listener->address_ = AddressText(bound.address);
-  std::string what =
-      "Could not create server TCP listening socket " + listener->address_;
+  std::string what = "Could not create server TCP listening socket " + listener->address_;
   unsigned flags = bound.address.ss_family == AF_INET6 ? UV_TCP_IPV6ONLY : 0;
-  int error = uv_tcp_bind(&listener->handle_.tcp,
-                          reinterpret_cast<const sockaddr*>(&bound.address), flags);
+  int error =
+      uv_tcp_bind(&listener->handle_.tcp, reinterpret_cast<const sockaddr*>(&bound.address), flags);
   if (error == 0) return listener->Listen(backlog, what);
   listener->Close();
   return UvError(what, error);
@@ -77,9 +76,8 @@ void UvListener::OnConnection(uv_stream_t* stream, int status) {
 }
 
 void UvListener::Close() {
-  uv_close(&handle_.any, [](uv_handle_t* handle) {
-    delete static_cast<UvListener*>(handle->data);
-  });
+  uv_close(&handle_.any,
+           [](uv_handle_t* handle) { delete static_cast<UvListener*>(handle->data); });
 }
 
 }  // namespace redynamo

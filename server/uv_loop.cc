@@ -47,8 +47,8 @@ UvLoop::~UvLoop() {
     static_cast<UvConnection&>(server_.clients().all().begin()->second->transport()).BeginClose();
   }
   for (UvListener* listener : listeners_) listener->Close();
-  for (uv_handle_t* handle : {any(&timer_), any(&prepare_), any(&check_), any(&idle_),
-                              any(&async_)}) {
+  for (uv_handle_t* handle :
+       {any(&timer_), any(&prepare_), any(&check_), any(&idle_), any(&async_)}) {
     uv_close(handle, nullptr);
   }
   while (uv_run(&loop_, UV_RUN_DEFAULT) != 0) {
@@ -178,8 +178,8 @@ void UvLoop::OnSignal(int signal) {
 void UvLoop::OpenEngine() {
   server_.loading().loading = true;
   server_.loading().started_unix_s = server_.unix_seconds();
-  EngineHooks hooks = server_.MakeEngineHooks(
-      [this] { uv_async_send(&async_); }, [this](const Status& status) { FailLog(status); });
+  EngineHooks hooks = server_.MakeEngineHooks([this] { uv_async_send(&async_); },
+                                              [this](const Status& status) { FailLog(status); });
   hooks.on_recovery_progress = [this](double fraction, uint64_t records) {
     progress_permille_ = uint32_t(fraction * 1000);
     progress_records_ = records;
@@ -304,8 +304,7 @@ void UvLoop::Forget(UvConnection* connection) {
 
 bool UvLoop::InputStopped() const {
   if (stopped_) return true;  // the engine is closed; the process ends with this turn
-  return server_.has_engine() &&
-         server_.engine().BufferedBytes() >= kLogBufferLimitBytes;
+  return server_.has_engine() && server_.engine().BufferedBytes() >= kLogBufferLimitBytes;
 }
 
 // --- the end ---

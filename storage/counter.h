@@ -18,7 +18,7 @@
 namespace redynamo {
 
 struct CounterTotal {
-  Dot dot;       // of the event that last wrote it; its actor owns the total
+  Dot dot;  // of the event that last wrote it; its actor owns the total
   uint64_t hlc;
   int64_t total;
 };

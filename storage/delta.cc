@@ -20,12 +20,9 @@ bool ReadElement(ByteReader* in, Effect* effect) {
   bool ok = true;
   switch (effect->kind) {
     case RowKind::kBase:
-    case RowKind::kImplicitBase:
-      return true;
+    case RowKind::kImplicitBase: return true;
     case RowKind::kDeadline:
-    case RowKind::kTotal:
-      effect->base_dot = ReadDot(in, &ok);
-      return ok;
+    case RowKind::kTotal: effect->base_dot = ReadDot(in, &ok); return ok;
     case RowKind::kFragment: {
       effect->base_dot = ReadDot(in, &ok);
       uint64_t index = in->Varint();
@@ -34,9 +31,7 @@ bool ReadElement(ByteReader* in, Effect* effect) {
     }
     case RowKind::kField:
     case RowKind::kMember:
-    case RowKind::kImplicitField:
-      effect->element = in->LengthPrefixed();
-      return true;
+    case RowKind::kImplicitField: effect->element = in->LengthPrefixed(); return true;
     case RowKind::kFieldTotal:
       effect->element = in->LengthPrefixed();
       effect->base_dot = ReadDot(in, &ok);
@@ -59,22 +54,15 @@ bool ReadElement(ByteReader* in, Effect* effect) {
 // False on bytes that no writer wrote.
 bool ReadValue(ByteReader* in, Effect* effect) {
   switch (effect->kind) {
-    case RowKind::kDeadline:
-      effect->number = int64_t(in->Fixed64());
-      break;
+    case RowKind::kDeadline: effect->number = int64_t(in->Fixed64()); break;
     case RowKind::kTotal:
-    case RowKind::kFieldTotal:
-      effect->number = UnZigZag(in->Varint());
-      break;
+    case RowKind::kFieldTotal: effect->number = UnZigZag(in->Varint()); break;
     case RowKind::kBase:
-    case RowKind::kField:
-      effect->value = in->LengthPrefixed();
-      break;
+    case RowKind::kField: effect->value = in->LengthPrefixed(); break;
     case RowKind::kFragment:
       effect->value = in->LengthPrefixed();
       return !effect->value.empty() && effect->value.size() <= kFragmentBytes;
-    default:
-      break;
+    default: break;
   }
   return true;
 }
@@ -128,9 +116,7 @@ void PutEffect(std::string* out, const Effect& effect) {
       effect.key);
   switch (effect.kind) {
     case RowKind::kDeadline:
-    case RowKind::kTotal:
-      PutDot(out, effect.base_dot);
-      break;
+    case RowKind::kTotal: PutDot(out, effect.base_dot); break;
     case RowKind::kFragment:
       PutDot(out, effect.base_dot);
       PutVarint(out, effect.index);
@@ -147,8 +133,7 @@ void PutEffect(std::string* out, const Effect& effect) {
       if (effect.scope == ClearScope::kKeyKind) out->push_back(char(effect.cleared_kind));
       effect.context.EncodeTo(out);
       break;
-    default:
-      break;
+    default: break;
   }
   if (!effect.removed.empty()) {
     PutVarint(out, effect.removed.size());

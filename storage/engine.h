@@ -55,7 +55,7 @@ struct EngineOptions {
   int64_t checkpoint_interval_ms = 60'000;
   uint64_t log_segment_bytes = 64ull << 20;
   uint64_t max_record_bytes = kMaxRecordBytes;  // of one command or transaction in the log
-  int64_t scrub_interval_ms = 0;  // 0: never
+  int64_t scrub_interval_ms = 0;                // 0: never
   bool salvage = false;
   bool warm_up = true;
   uint32_t packed_entries_max = 128;     // hash-max-listpack-entries

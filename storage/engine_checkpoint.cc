@@ -38,18 +38,12 @@ struct Operation {
 
 Status Write(IngestBatch* batch, const Operation& o) {
   switch (o.op) {
-    case Op::kPutHead:
-      return batch->PutHead(o.key, o.value);
-    case Op::kDeleteHead:
-      return batch->DeleteHead(o.key);
-    case Op::kHeadRange:
-      return batch->DeleteHeadRange(o.key, o.value);
-    case Op::kPutRow:
-      return batch->PutRow(o.key, o.value);
-    case Op::kDeleteRow:
-      return batch->DeleteRow(o.key);
-    case Op::kRowRange:
-      return batch->DeleteRowRange(o.key, o.value);
+    case Op::kPutHead: return batch->PutHead(o.key, o.value);
+    case Op::kDeleteHead: return batch->DeleteHead(o.key);
+    case Op::kHeadRange: return batch->DeleteHeadRange(o.key, o.value);
+    case Op::kPutRow: return batch->PutRow(o.key, o.value);
+    case Op::kDeleteRow: return batch->DeleteRow(o.key);
+    case Op::kRowRange: return batch->DeleteRowRange(o.key, o.value);
   }
   return Status::Ok();
 }

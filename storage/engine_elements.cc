@@ -127,8 +127,7 @@ ElementNeed EngineImpl::NeedOf(const KeyRef& ref, const Collection& c) {
 
 bool EngineImpl::HasNeeded(const KeyRef& ref, const Collection& c) {
   switch (NeedOf(ref, c)) {
-    case ElementNeed::kNone:
-      return true;
+    case ElementNeed::kNone: return true;
     case ElementNeed::kNamed:
       for (size_t i = 0; i < ref.names.size(); i += ref.step) {
         if (!c.Knows(ref.names[i])) return false;
@@ -136,10 +135,8 @@ bool EngineImpl::HasNeeded(const KeyRef& ref, const Collection& c) {
       return true;
     case ElementNeed::kScan:
       return ref.number >= kElementHashEnd || c.sparse_state()->KnownAt(ref.number);
-    case ElementNeed::kDraw:
-      return c.sparse_state()->windows.size() >= ref.number;
-    case ElementNeed::kAll:
-      break;
+    case ElementNeed::kDraw: return c.sparse_state()->windows.size() >= ref.number;
+    case ElementNeed::kAll: break;
   }
   return false;
 }
@@ -160,8 +157,7 @@ void EngineImpl::AddWant(const KeyRef& ref, const Collection* c, ElementWant* wa
         want->draws.push_back(random_.Below(kElementHashEnd));
       }
       break;
-    default:
-      break;
+    default: break;
   }
 }
 

@@ -22,12 +22,12 @@ struct Identity {
   static constexpr uint32_t kFormatVersion = 1;
 
   Id128 node_id{};
-  uint64_t directory_id = 0;    // stamped on every log segment
-  uint64_t seed = 0;            // of positions and element hashes
-  std::vector<Id128> actors;    // by local index; the last one is the own actor
-  std::string boot_id;          // of the kernel, when last opened
-  uint64_t fingerprint = 0;     // device and inode of the directory
-  bool clean = false;           // an orderly stop wrote it; consumed at start
+  uint64_t directory_id = 0;  // stamped on every log segment
+  uint64_t seed = 0;          // of positions and element hashes
+  std::vector<Id128> actors;  // by local index; the last one is the own actor
+  std::string boot_id;        // of the kernel, when last opened
+  uint64_t fingerprint = 0;   // device and inode of the directory
+  bool clean = false;         // an orderly stop wrote it; consumed at start
 
   std::string node_id_hex() const;  // 40 digits, as CLUSTER MYID wants
 

@@ -65,16 +65,14 @@ bool DecodeRow(ByteReader* in, RowId* id, RowState* state) {
     case RowKind::kTotal:
     case RowKind::kField:
     case RowKind::kFieldTotal:
-    case RowKind::kMember:
-      return in->ok();
+    case RowKind::kMember: return in->ok();
     case RowKind::kFragment:
       return in->ok() && id->element.size() == 4 && FragmentIndex(*id) < kFragmentsMax &&
              std::all_of(state->live.begin(), state->live.end(), [](const auto& version) {
                size_t size = version.second.value.size();
                return size > 0 && size <= kFragmentBytes;
              });
-    default:
-      return false;
+    default: return false;
   }
 }
 
@@ -82,17 +80,13 @@ bool DecodeRow(ByteReader* in, RowId* id, RowState* state) {
 
 RowId RowOf(const Effect& effect, Dot dot) {
   switch (effect.kind) {
-    case RowKind::kImplicitBase:
-      return {RowKind::kBase, {}, 0, 0};
-    case RowKind::kImplicitField:
-      return {RowKind::kField, std::string(effect.element), 0, 0};
+    case RowKind::kImplicitBase: return {RowKind::kBase, {}, 0, 0};
+    case RowKind::kImplicitField: return {RowKind::kField, std::string(effect.element), 0, 0};
     case RowKind::kTotal:
     case RowKind::kFieldTotal:
       return {effect.kind, std::string(effect.element), effect.base_dot, DotActor(dot)};
-    case RowKind::kFragment:
-      return FragmentRow(effect.base_dot, effect.index);
-    default:
-      return {effect.kind, std::string(effect.element), effect.base_dot, 0};
+    case RowKind::kFragment: return FragmentRow(effect.base_dot, effect.index);
+    default: return {effect.kind, std::string(effect.element), effect.base_dot, 0};
   }
 }
 
@@ -119,8 +113,7 @@ bool InScope(ClearScope scope, RowKind cleared_kind, const RowId& id) {
     case RowKind::kField:
     case RowKind::kImplicitField:
       return id.kind == RowKind::kField || id.kind == RowKind::kFieldTotal;
-    default:
-      return id.kind == cleared_kind;
+    default: return id.kind == cleared_kind;
   }
 }
 

@@ -136,10 +136,8 @@ bool EngineImpl::JoinRegular(const Spot& spot, Row* row, uint64_t hlc, Dot dot,
   }
   switch (effect.kind) {
     case RowKind::kBase:
-    case RowKind::kImplicitBase:
-      return JoinRegularBase(spot, row, hlc, dot, effect);
-    case RowKind::kDeadline:
-      return JoinRegularDeadline(spot, row, hlc, dot, effect);
+    case RowKind::kImplicitBase: return JoinRegularBase(spot, row, hlc, dot, effect);
+    case RowKind::kDeadline: return JoinRegularDeadline(spot, row, hlc, dot, effect);
     case RowKind::kTotal: {
       bool base_shown =
           row && row->object_type() == ObjectType::kString && row->dot == effect.base_dot;
@@ -159,10 +157,8 @@ bool EngineImpl::JoinRegular(const Spot& spot, Row* row, uint64_t hlc, Dot dot,
     }
     case RowKind::kField:
     case RowKind::kMember:
-    case RowKind::kImplicitField:
-      return JoinRegularElement(spot, row, hlc, dot, effect);
-    case RowKind::kFieldTotal:
-      return JoinRegularFieldTotal(spot, row, hlc, dot, effect);
+    case RowKind::kImplicitField: return JoinRegularElement(spot, row, hlc, dot, effect);
+    case RowKind::kFieldTotal: return JoinRegularFieldTotal(spot, row, hlc, dot, effect);
     case RowKind::kClear: {
       PartitionClock clock = ClockOf(partition);
       PartitionClock context = effect.context;
@@ -171,8 +167,7 @@ bool EngineImpl::JoinRegular(const Spot& spot, Row* row, uint64_t hlc, Dot dot,
       if (row) ApplyRemove(spot.ns, spot.slot, spot.hash, row);
       return true;
     }
-    case RowKind::kFragment:
-      return JoinRegularFragment(spot, row, hlc, dot, effect);
+    case RowKind::kFragment: return JoinRegularFragment(spot, row, hlc, dot, effect);
   }
   return false;
 }

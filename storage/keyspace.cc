@@ -44,8 +44,7 @@ const char* KeyView::encoding() const {
     case ObjectType::kSet:
       if (row_->collection()->only_integers()) return "intset";
       return row_->collection()->native() ? "hashtable" : "listpack";
-    default:
-      return row_->collection()->native() ? "hashtable" : "listpack";
+    default: return row_->collection()->native() ? "hashtable" : "listpack";
   }
 }
 

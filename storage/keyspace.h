@@ -61,8 +61,8 @@ class KeyView {
   uint64_t memory_bytes() const;  // as MEMORY USAGE; REQUIRES exists()
   // At most so many bytes of log to write the same under a key of that length; 0 when absent.
   uint64_t copy_log_bytes(size_t key_bytes) const;
-  int64_t idle_seconds() const;   // OBJECT IDLETIME; REQUIRES exists()
-  int frequency() const;          // OBJECT FREQ (logarithmic counter of LFU)
+  int64_t idle_seconds() const;  // OBJECT IDLETIME; REQUIRES exists()
+  int frequency() const;         // OBJECT FREQ (logarithmic counter of LFU)
 
   void SetDeadline(int64_t at_ms);  // REQUIRES exists(); for a past one call Remove
   bool Persist();                   // false when there was no deadline

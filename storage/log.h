@@ -53,7 +53,7 @@ struct LogOptions {
   // Records that end at or before it are not replayed: it is the last checkpoint's start, 0 without
   // one. The log must reach from here on without a hole.
   LogPosition start_position = 0;
-  uint64_t segment_bytes = 64ull << 20;  // >= 4096
+  uint64_t segment_bytes = 64ull << 20;         // >= 4096
   uint64_t max_record_bytes = kMaxRecordBytes;  // not above that; tests have smaller ones
   SyncMode sync_mode = SyncMode::kAlways;
   // Go on behind bad records and holes instead of refusing to open; the report counts what is lost.

@@ -33,8 +33,8 @@ std::string EncodeHead(const Row* row);
 std::string EncodeElement(const Row* row);
 
 struct DecodedHead {
-  Row* row = nullptr;       // the caller owns it, with its collection
-  bool native = false;      // its element rows are to be installed
+  Row* row = nullptr;   // the caller owns it, with its collection
+  bool native = false;  // its element rows are to be installed
   uint64_t element_count = 0;
   bool may_have_fragments = false;  // a string whose fragment rows, if any, are to be installed
 };

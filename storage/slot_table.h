@@ -46,7 +46,7 @@ struct Namespace {
   uint64_t live = 0, resident = 0, volatiles = 0, sparse = 0;
   uint32_t tables = 0;
   double average_ttl_ms = 0;  // a running figure of the expiry sweep
-  uint64_t epoch = 0;  // grows when the namespace is cleared: voids loads under way
+  uint64_t epoch = 0;         // grows when the namespace is cleared: voids loads under way
 };
 
 // One replica of a ring partition: with one node, its clock is own dots 1..own_n and whatever

@@ -79,8 +79,8 @@ bool ReadHello(CommandContext& context, ArgReader& args, HelloOptions* options, 
       options->name = args.Next();
       if (!IsPlainName(options->name)) return *error = BadClientName(), false;
     } else {
-      *error = Reply::ErrorText("ERR Syntax error in HELLO option '" +
-                                std::string(args.peek()) + "'");
+      *error =
+          Reply::ErrorText("ERR Syntax error in HELLO option '" + std::string(args.peek()) + "'");
       return false;
     }
   }
@@ -157,14 +157,14 @@ Reply Select(CommandContext& context, ArgReader& args) {
 constexpr uint32_t kAnyTime = kNoScript | kLoading | kStale | kFast | kAllowBusy;
 
 constexpr CommandRow kRows[] = {
-    {"auth", -2, kAnyTime | kNoAuth, 0, 0, 0, KeyAccess::kNone, Auth, "connection", "1.0.0",
-     "O(1)", "Logs in with a password, and a user name if there is one"},
+    {"auth", -2, kAnyTime | kNoAuth, 0, 0, 0, KeyAccess::kNone, Auth, "connection", "1.0.0", "O(1)",
+     "Logs in with a password, and a user name if there is one"},
     {"echo", 2, kLoading | kStale | kFast, 0, 0, 0, KeyAccess::kNone, Echo, "connection", "1.0.0",
      "O(1)", "Answers its argument"},
     {"hello", -1, kAnyTime | kNoAuth, 0, 0, 0, KeyAccess::kNone, Hello, "connection", "6.0.0",
      "O(1)", "Chooses the protocol's version and tells about the server"},
-    {"ping", -1, kFast, 0, 0, 0, KeyAccess::kNone, Ping, "connection", "1.0.0",
-     "O(1)", "Answers PONG, or its argument"},
+    {"ping", -1, kFast, 0, 0, 0, KeyAccess::kNone, Ping, "connection", "1.0.0", "O(1)",
+     "Answers PONG, or its argument"},
     {"quit", -1, kAnyTime | kNoAuth, 0, 0, 0, KeyAccess::kNone, Quit, "connection", "1.0.0", "O(1)",
      "Answers OK and closes the connection"},
     {"reset", 1, kAnyTime | kNoAuth, 0, 0, 0, KeyAccess::kNone, Reset, "connection", "6.2.0",

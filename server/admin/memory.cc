@@ -80,8 +80,7 @@ Reply MemoryStats(CommandContext& context, ArgReader&) {
 }
 
 Reply MemoryDoctor(CommandContext& context, ArgReader&) {
-  return Reply::Verbatim(
-      DiagnoseMemory(Report(context), context.server.config().maxmemory_bytes));
+  return Reply::Verbatim(DiagnoseMemory(Report(context), context.server.config().maxmemory_bytes));
 }
 
 Reply MemoryPurge(CommandContext&, ArgReader&) {

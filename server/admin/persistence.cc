@@ -11,8 +11,7 @@ Reply Save(CommandContext& context, ArgReader&) {
   Server* server = &context.server;
   DeferredReply later = context.session.Defer();
   server->engine().Checkpoint([server, later](const Status& status) {
-    server->Answer(later, status.ok() ? Reply::Ok()
-                                      : Reply::ErrorText("ERR " + status.message()));
+    server->Answer(later, status.ok() ? Reply::Ok() : Reply::ErrorText("ERR " + status.message()));
   });
   return Reply::None();
 }

@@ -99,8 +99,8 @@ constexpr uint32_t kTell = kPubSub | kLoading | kStale | kFast | kMayReplicate;
 constexpr uint32_t kAsk = kPubSub | kLoading | kStale;
 
 constexpr CommandRow kRows[] = {
-    {"monitor", 1, kAdmin | kNoScript | kLoading | kStale, 0, 0, 0, KeyAccess::kNone,
-     Monitor, "server", "1.0.0", "O(1)", "Shows every command that the server runs"},
+    {"monitor", 1, kAdmin | kNoScript | kLoading | kStale, 0, 0, 0, KeyAccess::kNone, Monitor,
+     "server", "1.0.0", "O(1)", "Shows every command that the server runs"},
     {"psubscribe", -2, kListen, 0, 0, 0, KeyAccess::kNone, Subscribe<ChannelKind::kPattern>,
      "pubsub", "2.0.0", "O(N) where N is the number of patterns to subscribe to.",
      "Listens to the channels that match patterns"},
@@ -129,8 +129,8 @@ constexpr CommandRow kRows[] = {
      "Stops listening to patterns"},
     {"spublish", 3, kTell, 0, 0, 0, KeyAccess::kNone, PublishShard, "pubsub", "7.0.0",
      "O(N) where N is the number of subscribers", "Sends a message to a shard channel"},
-    {"ssubscribe", -2, kListen, 0, 0, 0, KeyAccess::kNone, Subscribe<ChannelKind::kShard>,
-     "pubsub", "7.0.0", "O(N) where N is the number of shard channels to subscribe to.",
+    {"ssubscribe", -2, kListen, 0, 0, 0, KeyAccess::kNone, Subscribe<ChannelKind::kShard>, "pubsub",
+     "7.0.0", "O(N) where N is the number of shard channels to subscribe to.",
      "Listens to shard channels"},
     {"subscribe", -2, kListen, 0, 0, 0, KeyAccess::kNone, Subscribe<ChannelKind::kChannel>,
      "pubsub", "2.0.0", "O(N) where N is the number of channels to subscribe to.",

@@ -69,8 +69,8 @@ constexpr CommandRow kRows[] = {
      "O(N) where N is the number of entries returned", "The newest entries"},
     {"slowlog|help", 2, kLoading | kStale, 0, 0, 0, KeyAccess::kNone, SlowlogHelp, "server",
      "6.2.0", "O(1)", "Explains the subcommands"},
-    {"slowlog|len", 2, kOperator, 0, 0, 0, KeyAccess::kNone, SlowlogLen, "server", "2.2.12",
-     "O(1)", "The number of entries"},
+    {"slowlog|len", 2, kOperator, 0, 0, 0, KeyAccess::kNone, SlowlogLen, "server", "2.2.12", "O(1)",
+     "The number of entries"},
     {"slowlog|reset", 2, kOperator, 0, 0, 0, KeyAccess::kNone, SlowlogReset, "server", "2.2.12",
      "O(N) where N is the number of entries in the slowlog", "Forgets all entries"},
 };

@@ -80,14 +80,9 @@ void CombineBits(BitOperation operation, std::string_view operand, std::string* 
       combine([](auto a, auto b) { return a & b; });
       std::memset(out + at, 0, result->size() - at);
       break;
-    case BitOperation::kOr:
-      combine([](auto a, auto b) { return a | b; });
-      break;
-    case BitOperation::kXor:
-      combine([](auto a, auto b) { return a ^ b; });
-      break;
-    case BitOperation::kNot:
-      break;
+    case BitOperation::kOr: combine([](auto a, auto b) { return a | b; }); break;
+    case BitOperation::kXor: combine([](auto a, auto b) { return a ^ b; }); break;
+    case BitOperation::kNot: break;
   }
 }
 

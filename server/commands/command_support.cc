@@ -37,20 +37,13 @@ int ReadDatabase(const CommandContext& ctx, ArgReader& args) {
 
 std::string_view ObjectTypeName(ObjectType type) {
   switch (type) {
-    case ObjectType::kNone:
-      return "none";
-    case ObjectType::kString:
-      return "string";
-    case ObjectType::kList:
-      return "list";
-    case ObjectType::kSet:
-      return "set";
-    case ObjectType::kSortedSet:
-      return "zset";
-    case ObjectType::kHash:
-      return "hash";
-    case ObjectType::kStream:
-      return "stream";
+    case ObjectType::kNone: return "none";
+    case ObjectType::kString: return "string";
+    case ObjectType::kList: return "list";
+    case ObjectType::kSet: return "set";
+    case ObjectType::kSortedSet: return "zset";
+    case ObjectType::kHash: return "hash";
+    case ObjectType::kStream: return "stream";
   }
   return "none";
 }

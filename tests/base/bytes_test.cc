@@ -23,7 +23,10 @@ TEST_CASE("bytes: what is put is read back") {
 }
 
 TEST_CASE("bytes: a read beyond the end latches") {
-  ByteReader in(std::string_view("\x05" "abc", 4));
+  ByteReader in(
+      std::string_view("\x05"
+                       "abc",
+                       4));
   CHECK(in.LengthPrefixed().empty());
   CHECK(!in.ok());
   CHECK(in.Fixed64() == 0);

@@ -11,9 +11,18 @@ namespace {
 Reply Nothing(CommandContext&, ArgReader&) { return Reply::Ok(); }
 
 CommandRow Row(std::string_view name) {
-  return {.name = name, .arity = -1, .flags = kReadonly, .first_key = 0, .last_key = 0,
-          .key_step = 0, .access = KeyAccess::kNone, .handler = Nothing, .group = "generic",
-          .since = "1.0.0", .complexity = "O(1)", .summary = "does it"};
+  return {.name = name,
+          .arity = -1,
+          .flags = kReadonly,
+          .first_key = 0,
+          .last_key = 0,
+          .key_step = 0,
+          .access = KeyAccess::kNone,
+          .handler = Nothing,
+          .group = "generic",
+          .since = "1.0.0",
+          .complexity = "O(1)",
+          .summary = "does it"};
 }
 
 std::vector<std::string> FaultsOf(std::vector<CommandRow> rows) {

@@ -89,9 +89,7 @@ TEST_CASE("output buffer: any mix of sizes, positions and partial writes keeps t
         break;
       }
       case 1: safe = std::min(position, safe + random.Below(20)); break;
-      default:
-        out.Release(safe);
-        received += Take(out, random.Below(20'000), random.Below(2));
+      default: out.Release(safe); received += Take(out, random.Below(20'000), random.Below(2));
     }
     REQUIRE(out.pending_bytes() == rendered.size() - received.size());
   }

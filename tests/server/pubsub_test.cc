@@ -18,11 +18,9 @@ TEST_CASE("pubsub: channels and patterns get messages, in the version's own form
   CHECK(by_pattern("PSUBSCRIBE n*") == ">3\r\n$10\r\npsubscribe\r\n$2\r\nn*\r\n:1\r\n");
   CHECK(sender("PUBLISH news hi") == ":2\r\n");
   CHECK(by_channel.Received() == "*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$2\r\nhi\r\n");
-  CHECK(by_pattern.Received() ==
-        ">4\r\n$8\r\npmessage\r\n$2\r\nn*\r\n$4\r\nnews\r\n$2\r\nhi\r\n");
+  CHECK(by_pattern.Received() == ">4\r\n$8\r\npmessage\r\n$2\r\nn*\r\n$4\r\nnews\r\n$2\r\nhi\r\n");
   CHECK(sender("PUBLISH absent hi") == ":0\r\n");
-  CHECK(sender("PUBSUB NUMSUB news absent") ==
-        "*4\r\n$4\r\nnews\r\n:1\r\n$6\r\nabsent\r\n:0\r\n");
+  CHECK(sender("PUBSUB NUMSUB news absent") == "*4\r\n$4\r\nnews\r\n:1\r\n$6\r\nabsent\r\n:0\r\n");
   CHECK(sender("PUBSUB NUMPAT") == ":1\r\n");
 }
 

@@ -27,8 +27,7 @@ TEST_CASE("transaction: an error while queueing aborts it") {
     client("MULTI");
     client("SET k 1");
     CHECK(client(bad).starts_with("-ERR "));
-    CHECK(client("EXEC") ==
-          "-EXECABORT Transaction discarded because of previous errors.\r\n");
+    CHECK(client("EXEC") == "-EXECABORT Transaction discarded because of previous errors.\r\n");
     CHECK(client("EXISTS k") == ":0\r\n");
   }
 }
@@ -65,12 +64,10 @@ TEST_CASE("transaction: a watched key that changes fails EXEC, one that does not
     bool fails;
   };
   const Case cases[] = {
-      {"k", "SET k 2", true},        {"k", "GET k", false},
-      {"k", "SET other 2", false},   {"k", "DEL k", true},
-      {"new", "SET new 1", true},    {"new", "DEL new", false},
-      {"k", "EXPIRE k 100", true},   {"k", "FLUSHALL", true},
-      {"new", "FLUSHALL", false},    {"k", "RENAME k l", true},
-      {"l", "RENAME k l", true},     {"h", "HSET h f v", true},
+      {"k", "SET k 2", true},      {"k", "GET k", false},      {"k", "SET other 2", false},
+      {"k", "DEL k", true},        {"new", "SET new 1", true}, {"new", "DEL new", false},
+      {"k", "EXPIRE k 100", true}, {"k", "FLUSHALL", true},    {"new", "FLUSHALL", false},
+      {"k", "RENAME k l", true},   {"l", "RENAME k l", true},  {"h", "HSET h f v", true},
       {"k", "SETNX k 5", false},
   };
   for (const Case& c : cases) {

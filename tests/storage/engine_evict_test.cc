@@ -32,8 +32,8 @@ struct EvictionFixture : EngineFixture {
 TEST_CASE("evict: writes go on under every policy while keys may go") {
   for (EvictionPolicy policy :
        {EvictionPolicy::kAllKeysLru, EvictionPolicy::kAllKeysLfu, EvictionPolicy::kAllKeysRandom,
-        EvictionPolicy::kVolatileLru, EvictionPolicy::kVolatileLfu,
-        EvictionPolicy::kVolatileRandom, EvictionPolicy::kVolatileTtl}) {
+        EvictionPolicy::kVolatileLru, EvictionPolicy::kVolatileLfu, EvictionPolicy::kVolatileRandom,
+        EvictionPolicy::kVolatileTtl}) {
     CAPTURE(int(policy));
     EvictionFixture t(policy);
     int refused = 0;

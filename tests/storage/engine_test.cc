@@ -163,7 +163,9 @@ TEST_CASE("engine: random histories equal a model across crashes and checkpoints
       std::string n = std::to_string(random.Below(40));
       std::string value(random.Below(20), char('a' + random.Below(26)));
       switch (random.Below(12)) {
-        case 0: case 1: case 2:
+        case 0:
+        case 1:
+        case 2:
           t.Set("s" + n, value);
           strings["s" + n] = value;
           break;
@@ -174,7 +176,8 @@ TEST_CASE("engine: random histories equal a model across crashes and checkpoints
           v = std::to_string(now + 3);
           break;
         }
-        case 4: case 5: {
+        case 4:
+        case 5: {
           std::string f = std::to_string(random.Below(30));
           t.Do({"h" + n}, [&](Keyspace keys) { keys.Hash("h" + n).Set(f, value); });
           hashes["h" + n][f] = value;

@@ -131,10 +131,8 @@ void Change(Random& random, Keyspace keys, uint64_t value) {
   std::string piece(1 + random.Below(random.Below(2) ? 5 : 6000), char('a' + value % 26));
   switch (random.Below(20)) {
     case 0:
-    case 1:
-      return keys.String(key).Set(text);
-    case 2:
-      return keys.String(key).Set(text, DeadlineChange::At(later));
+    case 1: return keys.String(key).Set(text);
+    case 2: return keys.String(key).Set(text, DeadlineChange::At(later));
     case 3:
       if (any.type() == ObjectType::kString) keys.String(key).Set(text, DeadlineChange::Keep());
       return;
@@ -146,12 +144,8 @@ void Change(Random& random, Keyspace keys, uint64_t value) {
     case 7:
       if (any.exists()) any.SetDeadline(later);
       return;
-    case 8:
-      any.Persist();
-      return;
-    case 9:
-      any.Remove();
-      return;
+    case 8: any.Persist(); return;
+    case 9: any.Remove(); return;
     case 10:
       if (HashView h = keys.Hash(key); !h.wrong_type()) h.Set(element, text);
       return;
@@ -177,8 +171,7 @@ void Change(Random& random, Keyspace keys, uint64_t value) {
     case 18:
       if (!string.wrong_type() && string.value().size() < 15'000) string.Append(piece);
       return;
-    case 19:
-      return string.Set(std::string(random.Below(10'000), 'L'));
+    case 19: return string.Set(std::string(random.Below(10'000), 'L'));
   }
 }
 

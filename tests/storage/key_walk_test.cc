@@ -138,12 +138,8 @@ TEST_CASE("walk: scans under change give what stays at least once, and nothing t
       for (uint64_t i = random.Below(6); i > 0; i--) {
         std::string key = name();
         switch (random.Below(16)) {
-          case 0:
-            t.engine->Checkpoint(nullptr);
-            break;
-          case 1:
-            REQUIRE(t.Checkpoint().ok());
-            break;
+          case 0: t.engine->Checkpoint(nullptr); break;
+          case 1: REQUIRE(t.Checkpoint().ok()); break;
           case 2:
             t.options.maxmemory_bytes = random.Below(3) ? 1 : 0;
             t.engine->Reconfigure(t.options);
@@ -156,18 +152,14 @@ TEST_CASE("walk: scans under change give what stays at least once, and nothing t
                  [&](Keyspace keys) { CHECK(keys.Find(key).Remove() == (now.erase(key) > 0)); });
             stays.erase(key);
             break;
-          case 7:
-            t.Get(key);
-            break;
+          case 7: t.Get(key); break;
           case 8:
             if (random.Below(20)) break;
             t.Do({}, [](Keyspace keys) { keys.Clear(); });
             now.clear();
             stays.clear();
             break;
-          default:
-            t.Set(key, "v");
-            now.insert(key);
+          default: t.Set(key, "v"); now.insert(key);
         }
         t.Turn();
       }

@@ -165,8 +165,7 @@ class Histories {
         break;
       }
       case 7:
-      case 8:
-        return SetBit(key, random_.Below(400'000));
+      case 8: return SetBit(key, random_.Below(400'000));
       case 9: {  // SET
         size_t most = random_.Below(2) ? 100 : random_.Below(2) ? 20'000 : 90'000;
         std::string value = RandomBytes(random_, most);
@@ -178,8 +177,7 @@ class Histories {
         Run(key, [&](Keyspace keys) { CHECK(keys.Find(key).Remove() == model_.contains(key)); });
         model_.erase(key);
         break;
-      default:
-        return Replace(key);
+      default: return Replace(key);
     }
   }
 
@@ -230,10 +228,8 @@ class Histories {
 
   void Manage() {
     switch (random_.Below(6)) {
-      case 0:
-        return Checkpoint();
-      case 1:
-        return PageOut();
+      case 0: return Checkpoint();
+      case 1: return PageOut();
       case 2:
         if (random_.Below(4) == 0) Crash();
         return;

@@ -97,9 +97,7 @@ void Apply(const std::map<std::string, Step>& steps, bool heads,
         case Step::kPut:
           status = heads ? batch->PutHead(key, step.value) : batch->PutRow(key, step.value);
           break;
-        case Step::kDelete:
-          status = heads ? batch->DeleteHead(key) : batch->DeleteRow(key);
-          break;
+        case Step::kDelete: status = heads ? batch->DeleteHead(key) : batch->DeleteRow(key); break;
         case Step::kDeleteRange:
           status = heads ? batch->DeleteHeadRange(step.range.lower, step.range.upper)
                          : batch->DeleteRowRange(step.range.lower, step.range.upper);

@@ -151,12 +151,12 @@ TEST_CASE("version: bytes that no clock encodes are refused") {
     return PartitionClock::Decode(&in, &clock);
   };
   using namespace std::string_view_literals;
-  CHECK(decodes("\x01\x00\x01\x01\x00"sv));          // actor 0: [1,1]
-  CHECK(!decodes("\x01\x00\x01\x00\x00"sv));         // counter 0 is no dot
+  CHECK(decodes("\x01\x00\x01\x01\x00"sv));           // actor 0: [1,1]
+  CHECK(!decodes("\x01\x00\x01\x00\x00"sv));          // counter 0 is no dot
   CHECK(!decodes("\x01\x80\x80\x04\x01\x01\x00"sv));  // actor 65536
   std::string huge("\x01\x00\x01", 3);
   PutVarint(&huge, 1);
   PutVarint(&huge, ~0ull);
-  CHECK(!decodes(huge));                              // beyond 48 bits, and wrapping
-  CHECK(!decodes("\xff\xff\xff\xff\x0f"sv));          // a count that the bytes cannot hold
+  CHECK(!decodes(huge));                      // beyond 48 bits, and wrapping
+  CHECK(!decodes("\xff\xff\xff\xff\x0f"sv));  // a count that the bytes cannot hold
 }

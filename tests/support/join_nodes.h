@@ -73,9 +73,7 @@ class JoinNode {
       engine->Poll();
     }
   }
-  RowDump Rows(std::string_view key) {
-    return DumpRows(*engine, PartitionOfSlot(KeySlot(key)));
-  }
+  RowDump Rows(std::string_view key) { return DumpRows(*engine, PartitionOfSlot(KeySlot(key))); }
   std::string Get(std::string_view key) {
     std::string out = "(none)";
     Do([&](Keyspace keys) {

@@ -115,8 +115,7 @@ struct RandomRecord {
             strings.emplace_back(1 + random.Below(random.Below(8) ? 40 : kFragmentBytes), 'f');
         PutLengthPrefixed(&bytes, effect->value);
         break;
-      default:
-        break;
+      default: break;
     }
   }
 
