@@ -26,7 +26,7 @@ DIFFERENT_CONFIGURATIONS = [
     (["--databases", "2"], "DB index is out of range"),
     (["--rename-command", "GETSET", "OLDGETSET"], "unknown command"),
     (["--maxmemory", "1", "--maxmemory-policy", "noeviction"], "OOM"),
-    (["--proto-max-bulk-len", "1048576"], None),
+    (["--proto-max-bulk-len", "512mb"], None),  # the default: LCS compares its table with it
 ]
 
 
