@@ -9,8 +9,10 @@
 namespace redynamo {
 namespace {
 
-constexpr uint8_t kMetaVersion = 2;
+constexpr uint8_t kMetaVersion = 3;
 constexpr uint8_t kFirstVersionWithSums = 2;
+constexpr uint8_t kFirstVersionWithDeadlines = 3;
+constexpr uint8_t kDeadlinesBit = 0x10;  // of a sum's tag
 enum SumTag : uint8_t { kUnknownSum = 0, kZeroSum = 1, kSumFollows = 2 };
 constexpr char kCheckpointKey[] = "checkpoint";
 constexpr char kClocksKey[] = "clocks";
@@ -33,22 +35,21 @@ Status Malformed(const std::string& what) {
   return Corruption("checkpoint record '" + what + "' is malformed; restore from a backup");
 }
 
-bool ReadSum(ByteReader* in, CapturedSlot* slot) {
+bool ReadSum(ByteReader* in, uint8_t version, CapturedSlot* slot) {
   uint8_t tag = in->Byte();
+  if (version >= kFirstVersionWithDeadlines) {
+    slot->deadlines = tag & kDeadlinesBit;
+    tag &= uint8_t(~kDeadlinesBit);
+  }
   slot->sum_known = tag != kUnknownSum;
   if (tag == kSumFollows) slot->sum = in->Fixed64();
   return tag <= kSumFollows;
 }
 
 void PutSum(const CapturedSlot& slot, std::string* out) {
-  if (!slot.sum_known) {
-    out->push_back(char(kUnknownSum));
-  } else if (slot.sum == 0) {
-    out->push_back(char(kZeroSum));
-  } else {
-    out->push_back(char(kSumFollows));
-    PutFixed64(out, slot.sum);
-  }
+  uint8_t tag = !slot.sum_known ? kUnknownSum : slot.sum == 0 ? kZeroSum : kSumFollows;
+  out->push_back(char(tag | (slot.deadlines ? kDeadlinesBit : 0)));
+  if (tag == kSumFollows) PutFixed64(out, slot.sum);
 }
 
 Status LoadSlots(RowStore* store, size_t ns, uint8_t version, std::vector<CapturedSlot>* out) {
@@ -60,9 +61,10 @@ Status LoadSlots(RowStore* store, size_t ns, uint8_t version, std::vector<Captur
   for (CapturedSlot& slot : *out) {
     slot.live = in.Varint();
     slot.position = in.Varint();
+    slot.deadlines = slot.live > 0;  // unless it is known better
     if (version < kFirstVersionWithSums) {
       slot.sum_known = slot.live == 0 && slot.position == 0;
-    } else if (!ReadSum(&in, &slot)) {
+    } else if (!ReadSum(&in, version, &slot)) {
       return Malformed(kSlotsPrefix);
     }
   }

@@ -6,6 +6,7 @@
 //   sum            := 0x00                    unknown
 //                   | 0x01                    no rows
 //                   | 0x02 sum:8              of the hashes of the rows on disk (storage/row_sum.h)
+//                     its first byte + 0x10:  some of the slot's keys may have deadlines
 //   "clocks"       := clock*                  per partition, see PartitionClock
 //   "irregular"    := partition*              varints: which ones have a record of their own,
 //   "irregular" partition:2 := clears key*    see irregular.h
@@ -34,6 +35,7 @@ struct CapturedSlot {
   uint64_t position = 0;  // of the log, as of which: replay skips up to it
   uint64_t sum = 0;       // of the hashes of the rows that stand on disk
   bool sum_known = true;
+  bool deadlines = false;  // a key that stands on disk may have one
 };
 
 struct CheckpointMeta {
@@ -45,8 +47,9 @@ struct CheckpointMeta {
   std::map<uint16_t, std::string> irregular;     // by partition: bytes of its record
 };
 
-// Format 1 has no sums: they are unknown then. A fresh store gives the state of an empty node with
-// `databases` databases. Fewer databases than the directory has is refused.
+// Format 1 has no sums: they are unknown then. Formats 1 and 2 do not tell of deadlines. A fresh
+// store gives the state of an empty node with `databases` databases. Fewer databases than the
+// directory has is refused.
 Result<CheckpointMeta> LoadCheckpointMeta(RowStore* store, int databases);
 Status PutCheckpointMeta(const CheckpointMeta& meta, IngestBatch* batch);
 

@@ -149,6 +149,7 @@ bool EngineImpl::Tick(int64_t now_ms, int64_t budget_us) {
   }
   if (checkpoint_) more |= StepCheckpoint(deadline_us);
   if (active_expire_) more |= SweepExpired(deadline_us);
+  StepColdSweep();
   more |= EvictToLimit(deadline_us);
   more |= StepWarmUp();
   StepScrub();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Giving memory back: expired keys, and eviction at maxmemory. `page-out` lets go of clean objects,
+// Giving memory back: eviction at maxmemory. `page-out` lets go of clean objects,
 // which stay on disk; Redis' policies remove keys.
 #include <malloc.h>
 
@@ -19,7 +19,6 @@ constexpr int64_t kEvictCommandUs = 1000;
 constexpr int64_t kBarrenPauseUs = 50'000;
 constexpr uint32_t kEvictWindow = 4 * kSlotCount;
 constexpr uint32_t kBarrenDivisor = 64;  // fewer than one slot in so many gave a row
-constexpr int kSweepRows = 32;
 constexpr uint32_t kPrefetchSlots = 4;
 constexpr int kSamplesMax = 64;
 constexpr int64_t kIdleWholeSeconds = 60;
@@ -80,50 +79,6 @@ bool EngineImpl::WritersMustWait() const {
          (checkpoint_ || store_->IngestPressure());
 }
 
-// As Redis' sampling: each slot moves the average by a share, so that it follows what changes.
-void EngineImpl::NoteTtl(Namespace& space, double slot_average_ms) {
-  constexpr double kShare = 0.02;
-  double& average = space.average_ttl_ms;
-  average = average == 0 ? slot_average_ms : average + (slot_average_ms - average) * kShare;
-}
-
-// Walks slots that have deadlines, a few rows each; expired keys go by removal events.
-bool EngineImpl::SweepExpired(int64_t deadline_us) {
-  uint32_t slots = uint32_t(namespaces_.size()) * kSlotCount;
-  for (uint32_t walked = 0; walked < slots; walked++) {
-    uint16_t ns = uint16_t(sweep_slot_ / kSlotCount), slot = uint16_t(sweep_slot_ % kSlotCount);
-    if (namespaces_[ns]->volatiles == 0) {  // a whole database without deadlines
-      namespaces_[ns]->average_ttl_ms = 0;
-      sweep_slot_ = uint32_t(ns + 1) * kSlotCount % slots;
-      walked += kSlotCount - 1;
-      continue;
-    }
-    SlotTable* table = Slot(ns, slot);
-    if (table && table->volatiles > 0) {
-      std::vector<Row*> expired;
-      int64_t ttl_sum = 0, with_ttl = 0;
-      table->rows.ForEach([&](Row* row) {
-        if (!row->live() || !row->Has(Row::kHasDeadline)) return;
-        if (Expired(row)) return expired.push_back(row);
-        ttl_sum += row->deadline().at_ms - now_ms_;
-        with_ttl++;
-      });
-      if (with_ttl > 0) NoteTtl(*namespaces_[ns], double(ttl_sum) / double(with_ttl));
-      for (size_t i = 0; i < expired.size(); i++) {
-        BeginCommand(now_ms_);
-        uint64_t hash = RowTable::HashOf(expired[i]->key(), seed_, kPositionHashBits);
-        bool room = RemoveExpired(ns, slot, hash, expired[i]);
-        EndCommand();
-        if (!room) return false;
-        if (i % kSweepRows == kSweepRows - 1 && clock_->MonotonicUs() >= deadline_us) return true;
-      }
-    }
-    sweep_slot_ = (sweep_slot_ + 1) % slots;
-    if (walked % kSweepRows == 0 && clock_->MonotonicUs() >= deadline_us) return false;
-  }
-  return false;
-}
-
 // Whether a key in memory may go under the policy, one of Redis'.
 bool EngineImpl::AnyEvictable() const {
   bool only_volatile = IsVolatilePolicy(options_.policy);
@@ -158,6 +113,7 @@ void EngineImpl::PageOut(SlotTable& table, uint16_t ns, uint64_t hash, Row* row)
   if (row->Has(Row::kHasDeadline)) {
     table.volatiles--;
     space.volatiles--;
+    NoteColdDeadline(&space, &table, row->deadline().at_ms);
   }
   if (row->row_form() == RowForm::kCollection && row->collection()->sparse()) {
     CountSparse(ns, KeySlot(row->key()), -1);

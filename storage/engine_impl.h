@@ -12,7 +12,7 @@
 //   engine_recover.cc   the log's tail joined onto the last checkpoint
 //   engine_scan.cc      SCAN, KEYS and RANDOMKEY over memory and disk
 //   engine_sum.cc       sums of captured rows
-//   engine_checkpoint.cc, engine_load.cc, engine_elements.cc, engine_evict.cc
+//   engine_checkpoint.cc, engine_load.cc, engine_elements.cc, engine_expire.cc, engine_evict.cc
 //
 #pragma once
 
@@ -415,8 +415,17 @@ class EngineImpl {
   std::optional<std::string> RandomColdKey(uint16_t ns, Random& random);
   void ForEachColdNow(uint16_t ns, uint16_t slot, const std::function<void(Row*)>& fn);
 
-  // --- engine_evict.cc ---
+  // --- engine_expire.cc ---
+  struct ColdSweep;
   bool SweepExpired(int64_t deadline_us);
+  void StepColdSweep();
+  void StartColdSweep(uint16_t ns, uint16_t first);
+  Status ReadColdSweep(ColdSweep* sweep) const;  // any thread
+  void FinishColdSweep(const std::shared_ptr<ColdSweep>& sweep, const Status& status);
+  // A cold key with this deadline has come into being.
+  static void NoteColdDeadline(Namespace* space, SlotTable* table, int64_t at_ms);
+
+  // --- engine_evict.cc ---
   static void NoteTtl(Namespace& space, double slot_average_ms);
   bool EvictionBarren();
   bool AnyEvictable() const;
@@ -568,6 +577,7 @@ class EngineImpl {
 
   uint32_t sweep_slot_ = 0;
   bool active_expire_ = true;
+  bool cold_sweep_busy_ = false;
   uint32_t evict_slot_ = 0;
   uint64_t barren_checkpoints_ = UINT64_MAX;  // how many there were when nothing could be evicted
   int64_t evict_retry_us_ = 0;

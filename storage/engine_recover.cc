@@ -29,6 +29,7 @@ Status EngineImpl::Recover() {
       SlotTable& table = MakeSlot(uint16_t(ns), uint16_t(slot));
       table.live = captured.live;
       table.captured_at = captured.position;
+      if (captured.deadlines) NoteColdDeadline(namespaces_[ns].get(), &table, 0);  // look soon
       table.sum = captured.sum;
       table.sum_unknown = !captured.sum_known;
       table.on_disk = true;

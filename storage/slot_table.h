@@ -20,6 +20,9 @@ inline constexpr int kPartitionCount = 1024;
 inline constexpr int kSlotsPerPartition = kSlotCount / kPartitionCount;
 inline int PartitionOfSlot(uint16_t slot) { return slot / kSlotsPerPartition; }
 
+// A cold_deadline_ms: no cold key has a deadline.
+inline constexpr int64_t kNoColdDeadline = INT64_MAX;
+
 struct SlotTable {
   explicit SlotTable(uint64_t seed) : rows(seed, kPositionHashBits) {}
   ~SlotTable();  // frees rows and collections
@@ -36,6 +39,7 @@ struct SlotTable {
   uint64_t sum = 0;          // of the hashes of clean rows, resident or cold (storage/row_sum.h)
   bool sum_unknown = false;  // to be counted anew after the next checkpoint
   uint64_t sum_count = 0;    // of the count under way, whose result corrects `sum`; 0: none
+  int64_t cold_deadline_ms = kNoColdDeadline;  // no cold key is due before (engine_expire.cc)
   uint64_t cold() const { return live - resident; }
 };
 
@@ -45,8 +49,9 @@ struct Namespace {
   std::array<std::unique_ptr<SlotTable>, kSlotCount> slots;
   uint64_t live = 0, resident = 0, volatiles = 0, sparse = 0;
   uint32_t tables = 0;
-  double average_ttl_ms = 0;  // a running figure of the expiry sweep
-  uint64_t epoch = 0;         // grows when the namespace is cleared: voids loads under way
+  double average_ttl_ms = 0;                   // a running figure of the expiry sweep
+  int64_t cold_deadline_ms = kNoColdDeadline;  // of the earliest slot, or before
+  uint64_t epoch = 0;  // grows when the namespace is cleared: voids loads under way
 };
 
 // One replica of a ring partition: with one node, its clock is own dots 1..own_n and whatever

@@ -114,6 +114,21 @@ class SteppingEngine {
     CHECK(engine->stats_.last_checkpoint_ok != store->fail_commits);
     if (engine->stats_.last_checkpoint_ok) CheckSums();
   }
+  // Every clean key leaves memory.
+  void PageOutAll() {
+    for (auto& space : engine->namespaces_) {
+      for (auto& table : space->slots) {
+        if (!table) continue;
+        std::vector<Row*> clean;
+        table->rows.ForEach([&](Row* row) {
+          if (row->live() && engine->MayGo(row)) clean.push_back(row);
+        });
+        for (Row* row : clean) {
+          engine->PageOut(*table, space->id, table->rows.HashOf(row->key()), row);
+        }
+      }
+    }
+  }
   // What the checkpoint has left on disk is what its sums and counts say.
   void CheckSums() {
     Result<CheckpointMeta> meta = LoadCheckpointMeta(engine->store_.get(), options.databases);
