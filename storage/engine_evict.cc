@@ -10,6 +10,8 @@
 
 extern "C" int mallctl(const char* name, void* old_value, size_t* old_size, void* new_value,
                        size_t new_size) __attribute__((weak));
+// Of the sanitizers' allocators, where they are linked: mallinfo2 knows nothing of those.
+extern "C" size_t __sanitizer_get_current_allocated_bytes() __attribute__((weak));
 
 namespace redynamo {
 namespace {
@@ -45,6 +47,7 @@ uint64_t AllocatedBytes(bool holes) {
     if (allocated > 0)
       return holes ? std::clamp(held, allocated, allocated + allocated / 4) : allocated;
   }
+  if (__sanitizer_get_current_allocated_bytes) return __sanitizer_get_current_allocated_bytes();
   struct mallinfo2 info = mallinfo2();
   return info.uordblks + info.hblkhd;
 }
