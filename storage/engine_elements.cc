@@ -28,8 +28,7 @@ void EngineImpl::CountSparse(uint16_t ns, uint16_t slot, int delta) const {
 // --- reading: any thread ---
 
 EngineImpl::ColdRead::~ColdRead() {
-  if (row && row->row_form() == RowForm::kCollection) delete row->collection();
-  if (row) FreeRow(row);
+  if (row) FreeWholeRow(row);
 }
 
 // Rows of element hash >= want.from, up to its limit or `bytes_max`; gives the range they fill.
