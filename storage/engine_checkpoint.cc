@@ -27,6 +27,9 @@ constexpr uint64_t kBufferBytes = 1 << 20;        // handed to the background at
 constexpr uint64_t kInFlightBytesMax = 16 << 20;  // capture waits beyond this
 constexpr size_t kFragmentSlice = 64;
 constexpr int64_t kRetryMs = 1000;  // after a failure
+// A tail that a restart would notice is not left to the timer once nothing is written any more.
+constexpr uint64_t kIdleCheckpointBytes = 16 << 20;
+constexpr int64_t kIdleCheckpointMs = 3000;
 
 enum class Op : uint8_t { kPutHead, kDeleteHead, kHeadRange, kPutRow, kDeleteRow, kRowRange };
 
@@ -128,7 +131,9 @@ bool EngineImpl::CheckpointDue() const {
   int64_t now_ms = clock_->MonotonicUs() / 1000;
   if (!stats_.last_checkpoint_ok && now_ms - last_checkpoint_end_ms_ < kRetryMs) return false;
   bool timer = now_ms - last_checkpoint_end_ms_ >= options_.checkpoint_interval_ms;
-  bool wanted = bytes >= options_.checkpoint_log_bytes ||
+  bool idle = bytes >= kIdleCheckpointBytes && idle_position_ == log_->appended() &&
+              now_ms - idle_since_ms_ >= kIdleCheckpointMs;
+  bool wanted = bytes >= options_.checkpoint_log_bytes || idle ||
                 (stats_.dirty_rows > 0 && (timer || DirtyMemoryHigh()));
   return wanted && !store_->IngestPressure();
 }

@@ -24,6 +24,7 @@ class TickingClock : public Clock {
  public:
   int64_t WallMs() const override { return wall_ms; }
   int64_t MonotonicUs() const override { return ++us_; }
+  void AdvanceUs(int64_t us) { us_ += us; }
   int64_t wall_ms = 1'700'000'000'000;
 
  private:
