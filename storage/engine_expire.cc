@@ -19,7 +19,7 @@ namespace {
 
 constexpr int kSweepRows = 32;
 constexpr int kColdSweepSlots = 64;         // whose heads are read by one background task
-constexpr size_t kColdSweepKeysMax = 1000;  // removed after one task; the rest waits for the next
+constexpr size_t kColdSweepKeysMax = 1000;  // then the task's other slots wait for the next one
 constexpr int64_t kColdRetryMs = 60'000;    // after a failure
 
 }  // namespace
@@ -125,18 +125,25 @@ Status EngineImpl::ReadColdSweep(ColdSweep* sweep) const {
   KeyRange range = PositionRange(sweep->ns, uint64_t(sweep->first) << kPositionHashBits,
                                  (end << kPositionHashBits) - 1);
   auto it = store_->NewHeadIterator(range.lower, range.upper);
+  size_t last = SIZE_MAX;
   for (; it->Valid() && !stopping_; it->Next()) {
     Result<HeadKey> head = DecodeHeadKey(it->key());
     if (!head.ok()) return head.status();
     size_t index = size_t(head->position >> kPositionHashBits) - sweep->first;
     if (index >= sweep->due.size() || !sweep->due[index]) continue;
+    // Enough: the slots from this one on stay due. A slot that was begun is read to its end, since
+    // what is removed stands on disk until the next checkpoint, and would be found first again.
+    if (index != last && sweep->expired.size() >= kColdSweepKeysMax) {
+      std::fill(sweep->earliest_ms.begin() + long(index), sweep->earliest_ms.end(), 0);
+      break;
+    }
+    last = index;
     ObjectType type;
     int64_t deadline_ms;
     Status status = ReadHeadSummary(it->value(), &type, &deadline_ms);
     if (!status.ok()) return status;
     if (deadline_ms == kNoDeadline) continue;
-    bool expired = deadline_ms <= sweep->now_ms;
-    if (expired && sweep->expired.size() < kColdSweepKeysMax) {
+    if (deadline_ms <= sweep->now_ms) {
       sweep->expired.emplace_back(head->key);
     } else {
       sweep->earliest_ms[index] = std::min(sweep->earliest_ms[index], deadline_ms);

@@ -95,6 +95,24 @@ TEST_CASE("expire: a key that got another deadline in memory is not removed for 
   t.Do({"k"}, [&](Keyspace keys) { CHECK(keys.String("k").value() == "v"); });
 }
 
+TEST_CASE("expire: all of a slot goes before the next checkpoint, however much that is") {
+  SteppingEngine t;
+  constexpr int kMany = 1500;
+  for (std::string tag : {"{a}", "{b}"}) {
+    for (int i = 0; i < kMany; i++) {
+      std::string key = tag + std::to_string(i);
+      DeadlineChange soon = DeadlineChange::At(t.clock.wall_ms + kSoonMs);
+      t.Do({key}, [&](Keyspace keys) { keys.String(key).Set("v", soon); });
+    }
+  }
+  t.Checkpoint();
+  t.PageOutAll();
+  t.clock.wall_ms += kSoonMs;
+  Settle(&t);
+  CHECK(Live(t) == 0);
+  CHECK(t.engine->stats_.expired_keys == 2 * kMany);
+}
+
 TEST_CASE("expire: without active expiry cold keys stay until they are asked for") {
   SteppingEngine t;
   Fill(&t);
