@@ -83,6 +83,7 @@ struct Config {
   int64_t maxclients = 0;
   bool protected_mode = false;
   int io_threads = 0;
+  int64_t busy_poll_us = 0;  // 0: sleep whenever there is nothing to do
   uint64_t client_query_buffer_limit_bytes = 0;
   uint64_t proto_max_bulk_len_bytes = 0;
   OutputBufferLimit client_output_buffer_limit[kClientClasses];

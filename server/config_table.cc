@@ -150,6 +150,13 @@ constexpr SettingRow kRows[] = {
      .unit = "threads",
      .number = Slot<&Config::io_threads>(),
      .doc = "threads for sockets; 1 lets the data thread own them"},
+    {.name = "busy-poll-us",
+     .type = Type::kInteger,
+     .default_text = "50",
+     .max = 10000,
+     .unit = "microseconds",
+     .number = Slot<&Config::busy_poll_us>(),
+     .doc = "between dense requests, look for the next one this long before sleeping; 0 for never"},
 
     // --- clients' memory ---
     {.name = "client-output-buffer-limit",

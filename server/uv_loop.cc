@@ -48,7 +48,7 @@ UvLoop::~UvLoop() {
   }
   for (UvListener* listener : listeners_) listener->Close();
   for (uv_handle_t* handle :
-       {any(&timer_), any(&prepare_), any(&check_), any(&idle_), any(&async_)}) {
+       {any(&timer_), any(&prepare_), any(&check_), any(&idle_), any(&awake_), any(&async_)}) {
     uv_close(handle, nullptr);
   }
   while (uv_run(&loop_, UV_RUN_DEFAULT) != 0) {
@@ -58,10 +58,12 @@ UvLoop::~UvLoop() {
 
 void UvLoop::StartHandles() {
   timer_.data = prepare_.data = check_.data = idle_.data = async_.data = this;
+  awake_.data = this;
   uv_timer_init(&loop_, &timer_);
   uv_prepare_init(&loop_, &prepare_);
   uv_check_init(&loop_, &check_);
   uv_idle_init(&loop_, &idle_);
+  uv_idle_init(&loop_, &awake_);
   uv_async_init(&loop_, &async_,
                 [](uv_async_t* handle) { static_cast<UvLoop*>(handle->data)->OnAsync(); });
   auto period_ms = [](const Config& config) { return uint64_t(1000 / std::max(config.hz, 1)); };
@@ -76,9 +78,12 @@ void UvLoop::StartHandles() {
     auto* self = static_cast<UvLoop*>(handle->data);
     if (self->turn_has_work_) self->EndTurn();
   });
-  uv_check_start(&check_, [](uv_check_t* handle) {
-    auto* self = static_cast<UvLoop*>(handle->data);
-    if (self->turn_has_work_) self->EndTurn();
+  uv_check_start(&check_,
+                 [](uv_check_t* handle) { static_cast<UvLoop*>(handle->data)->OnCheck(); });
+  SetBusyPollWindow(server_.config());
+  settings_.OnChange({"busy-poll-us"}, [this](const Config& now) {
+    SetBusyPollWindow(now);
+    return Status::Ok();
   });
 }
 
@@ -250,6 +255,28 @@ void UvLoop::OnIdle() {
   scratch_.clear();
   if (io_threads_) io_threads_->RunListed();
   UpdateIdle();
+}
+
+// With one processor, nobody could send while this thread is awake.
+void UvLoop::SetBusyPollWindow(const Config& config) {
+  bool alone = sysconf(_SC_NPROCESSORS_ONLN) < 2;
+  busy_poll_.set_window_us(alone ? 0 : config.busy_poll_us);
+}
+
+void UvLoop::OnCheck() {
+  bool worked = turn_has_work_;
+  if (worked) EndTurn();
+  if (!worked && !uv_is_active(any(&awake_))) return;
+  int64_t now_ns = int64_t(uv_hrtime());
+  if (worked) busy_poll_.Worked(now_ns);
+  // Replies wait for the log's sync, commands for cold keys: other threads are at work.
+  bool loads = server_.has_engine() && server_.engine().LoadsUnderWay();
+  if (!to_flush_.empty() || loads) busy_poll_.Waits();
+  if (busy_poll_.Awake(now_ns)) {
+    uv_idle_start(&awake_, [](uv_idle_t*) {});
+  } else {
+    uv_idle_stop(&awake_);
+  }
 }
 
 void UvLoop::UpdateIdle() {

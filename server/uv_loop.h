@@ -3,7 +3,8 @@
 // the order of a turn.
 //
 //   timers → idle (what had more to do) → prepare: EndTurn → poll: reads, accepts, wake-ups
-//          → check: EndTurn → closed handles
+//          → check: EndTurn, and whether to poll again without sleeping (busy_poll.h)
+//          → closed handles
 //
 // EndTurn writes the log's batch once, then each client's released replies once. It runs in front
 // of poll as well, because timers and idle work would otherwise wait for poll to return.
@@ -25,6 +26,7 @@
 #include <thread>
 #include <vector>
 
+#include "server/busy_poll.h"
 #include "server/server.h"
 #include "server/uv_connection.h"
 #include "server/uv_io_threads.h"
@@ -76,6 +78,8 @@ class UvLoop : public LoopControl {
   void OnTimer();
   void OnIdle();
   void OnAsync();
+  void OnCheck();
+  void SetBusyPollWindow(const Config& config);
   void EndTurn();
   void FlushConnections(uint64_t position);
   void OpenEngine();
@@ -95,6 +99,7 @@ class UvLoop : public LoopControl {
   uv_prepare_t prepare_;
   uv_check_t check_;
   uv_idle_t idle_;
+  uv_idle_t awake_;  // active: poll returns at once
   uv_async_t async_;
   std::vector<UvListener*> listeners_;
   std::vector<UvConnection*> to_flush_, to_run_, scratch_;
@@ -103,6 +108,7 @@ class UvLoop : public LoopControl {
   bool turn_has_work_ = false;
   bool tick_has_more_ = false;
   bool idle_active_ = false;
+  BusyPoll busy_poll_;
 
   std::thread opener_;
   std::atomic<bool> opened_{false};

@@ -340,6 +340,7 @@ Status Engine::WriteTurn() { return impl_->WriteTurn(); }
 void Engine::Poll() { impl_->Poll(); }
 bool Engine::Tick(int64_t now_ms, int64_t budget_us) { return impl_->Tick(now_ms, budget_us); }
 uint64_t Engine::BufferedBytes() const { return impl_->log_->buffered_bytes(); }
+bool Engine::LoadsUnderWay() const { return impl_->load_batches_under_way_ > 0; }
 bool Engine::WritersMustWait() const { return impl_->WritersMustWait(); }
 void Engine::SwapDatabases(int a, int b) { impl_->SwapDatabases(a, b); }
 void Engine::SetActiveExpire(bool on) { impl_->active_expire_ = on; }

@@ -207,6 +207,8 @@ class Engine {
   bool Tick(int64_t now_ms, int64_t budget_us);
   // Bytes of records not yet written: stop reading client sockets at limits.h's bound.
   uint64_t BufferedBytes() const;
+  // Cold keys are being read; their end comes as a `wake`.
+  bool LoadsUnderWay() const;
   // Under page-out, memory is full of rows that only the checkpoint under way makes clean: hold
   // commands that write back until this is false again (ask at each turn).
   bool WritersMustWait() const;
