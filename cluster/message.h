@@ -1,0 +1,397 @@
+// SPDX-License-Identifier: Apache-2.0
+// What nodes say to each other (REPLICATION.md section 8), and how it is spelt inside a frame
+// (protocol/frame.h). Who speaks is settled once per link, by Hello, and not repeated.
+//
+// Coding: numbers are varints, signed ones zigzag; ids are 16 bytes, hashes 8; bytes are length and
+// bytes; a list is its count and its elements. Fields stand in the order of their struct. A payload
+// must end where its last field ends, but for Hello, to which later versions may append: they say
+// by Hello's versions and capabilities what else a peer understands. A kind that a node does not
+// know is skipped and counted.
+//
+// Ownership: string_views of a decoded message point into its payload and live as long as that
+// does, which is until OnMessage returns; those of a message to send must live until Send returns.
+// Every Decode checks all bounds named here and gives kCorruption, naming the kind, for the rest.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "storage/identity.h"  // Id128
+
+namespace redynamo {
+
+// On the wire: never renumber.
+enum class MessageKind : uint8_t {
+  kHello = 1,
+  kPing = 2,
+  kAck = 3,
+  kPingReq = 4,
+  kPingReqReply = 5,
+  kGossip = 6,
+  kRingGet = 10,
+  kRingDocument = 11,
+  kBootstrap = 12,
+  kEvents = 20,
+  kEventsAck = 21,
+  kClocks = 30,
+  kReport = 31,
+  kPull = 32,
+  kPullBatch = 33,
+  kPullNeedFull = 34,
+  kRead = 40,
+  kReadReply = 41,
+  kForward = 50,
+  kForwardReply = 51,
+};
+bool IsKnownMessageKind(uint8_t kind);
+// "EVENTS", "PULL_BATCH": for log lines and INFO. "?" when unknown.
+std::string_view MessageName(MessageKind kind);
+
+// --- bounds ---
+inline constexpr uint32_t kWireVersion = 1;  // of the coding of this header
+inline constexpr size_t kAddressBytesMax = 300;
+inline constexpr uint32_t kPartitionsMax = 16384;  // a partition is a range of at least one slot
+inline constexpr uint32_t kDatabaseMax = 65535;
+inline constexpr size_t kMembersMax = 1024;  // of a ring
+inline constexpr size_t kRingDocumentBytesMax = 32u << 20;
+inline constexpr size_t kForwardArgsMax = 1024 * 1024;  // as many as a client may send
+
+// The messages themselves; a namespace, because their names are short.
+namespace wire {
+
+// The first message of both sides of a link, and again whenever what it says has changed.
+struct Hello {
+  static constexpr MessageKind kKind = MessageKind::kHello;
+  uint32_t version = kWireVersion;         // newest that the sender speaks
+  uint32_t oldest_version = kWireVersion;  // oldest that it understands
+  uint64_t capabilities = 0;               // bits; the ring uses what all members have
+  Id128 cluster_id{};                      // all zero: belongs to no ring yet
+  Id128 node_id{};
+  Id128 actor{};            // under which it writes now; another one after a rotation
+  uint64_t process = 0;     // random, new at each start of the process, never 0
+  uint64_t ring_epoch = 0;  // of the newest ring document that it has; 0: none
+  int64_t wall_ms = 0;      // its clock when it sent this
+  uint32_t partitions = 0;  // 1..kPartitionsMax, fixed for a ring's life
+  uint32_t databases = 0;
+  std::string ring_address;    // "host:port" where other nodes reach it
+  std::string client_address;  // where redirected clients reach it
+
+  void EncodeTo(std::string* out) const;
+  static Status Decode(std::string_view payload, Hello* out);
+  bool operator==(const Hello&) const = default;
+};
+
+// Keepalive, by the links themselves; nodes do not see it. The Ack repeats the Ping's fields.
+struct Ping {
+  static constexpr MessageKind kKind = MessageKind::kPing;
+  uint64_t sequence = 0;
+  int64_t sent_us = 0;  // the pinging node's monotonic time, for the round trip
+
+  void EncodeTo(std::string* out) const;
+  static Status Decode(std::string_view payload, Ping* out);
+  bool operator==(const Ping&) const = default;
+};
+struct Ack {
+  static constexpr MessageKind kKind = MessageKind::kAck;
+  uint64_t sequence = 0;
+  int64_t sent_us = 0;
+
+  void EncodeTo(std::string* out) const;
+  static Status Decode(std::string_view payload, Ack* out);
+  bool operator==(const Ack&) const = default;
+};
+
+// "Can you reach it?": before a node is called down, others are asked (SWIM, section 4.1).
+struct PingReq {
+  static constexpr MessageKind kKind = MessageKind::kPingReq;
+  uint64_t request_id = 0;
+  Id128 target{};
+
+  void EncodeTo(std::string* out) const;
+  static Status Decode(std::string_view payload, PingReq* out);
+  bool operator==(const PingReq&) const = default;
+};
+struct PingReqReply {
+  static constexpr MessageKind kKind = MessageKind::kPingReqReply;
+  uint64_t request_id = 0;
+  Id128 target{};
+  bool reachable = false;
+
+  void EncodeTo(std::string* out) const;
+  static Status Decode(std::string_view payload, PingReqReply* out);
+  bool operator==(const PingReqReply&) const = default;
+};
+
+// What a node thinks of others, and how busy it is.
+enum class MemberState : uint8_t { kAlive = 0, kSuspect = 1, kDown = 2 };
+struct Gossip {
+  static constexpr MessageKind kKind = MessageKind::kGossip;
+  struct Member {
+    Id128 node_id{};
+    uint64_t process = 0;  // the life that is meant
+    MemberState state = MemberState::kAlive;
+    bool operator==(const Member&) const = default;
+  };
+  uint64_t ring_epoch = 0;
+  uint64_t queue_length = 0;    // requests that wait in the sender
+  std::vector<Member> members;  // at most kMembersMax
+
+  void EncodeTo(std::string* out) const;
+  static Status Decode(std::string_view payload, Gossip* out);
+  bool operator==(const Gossip&) const = default;
+};
+
+// Asks for the ring document when the receiver's is newer than `have_epoch`.
+struct RingGet {
+  static constexpr MessageKind kKind = MessageKind::kRingGet;
+  uint64_t have_epoch = 0;
+
+  void EncodeTo(std::string* out) const;
+  static Status Decode(std::string_view payload, RingGet* out);
+  bool operator==(const RingGet&) const = default;
+};
+struct RingDocument {
+  static constexpr MessageKind kKind = MessageKind::kRingDocument;
+  uint64_t epoch = 0;
+  std::string_view document;  // at most kRingDocumentBytesMax; cluster/ring.h knows its coding
+
+  void EncodeTo(std::string* out) const;
+  static Status Decode(std::string_view payload, RingDocument* out);
+  bool operator==(const RingDocument&) const = default;
+};
+
+// Blank nodes on their way to a first ring: the sender, and all the blank nodes it has heard of.
+struct Bootstrap {
+  static constexpr MessageKind kKind = MessageKind::kBootstrap;
+  struct Member {
+    Id128 node_id{};
+    int64_t created_ms = 0;  // when its data directory was made
+    std::string_view ring_address;
+    std::string_view client_address;
+    bool operator==(const Member&) const = default;
+  };
+  uint32_t expected = 0;        // how many nodes the sender waits for
+  std::vector<Member> members;  // at most kMembersMax
+
+  void EncodeTo(std::string* out) const;
+  static Status Decode(std::string_view payload, Bootstrap* out);
+  bool operator==(const Bootstrap&) const = default;
+};
+
+// One record of the sender's log in portable form (storage/replica.h), to be joined and logged.
+struct Events {
+  static constexpr MessageKind kKind = MessageKind::kEvents;
+  uint64_t request_id = 0;
+  uint64_t view_epoch = 0;
+  Id128 hinted_for{};  // the home that this is kept for; all zero: the receiver is one itself
+  std::string_view record;
+
+  void EncodeTo(std::string* out) const;
+  static Status Decode(std::string_view payload, Events* out);
+  bool operator==(const Events&) const = default;
+};
+enum class EventsStatus : uint8_t {
+  kApplied = 0,      // joined, and as durable as the receiver's settings say
+  kDuplicate = 1,    // was known already, and is as durable
+  kStaleView = 2,    // not applied: `view_epoch` is the receiver's, which is newer
+  kOverload = 3,     // not applied: try another, or let it be pulled
+  kDotConflict = 4,  // not applied: a dot is known with other contents; the sender must rotate
+  kFailed = 5,       // not applied: malformed, or the receiver's storage failed
+};
+struct EventsAck {
+  static constexpr MessageKind kKind = MessageKind::kEventsAck;
+  uint64_t request_id = 0;
+  EventsStatus status = EventsStatus::kApplied;
+  uint64_t view_epoch = 0;
+
+  void EncodeTo(std::string* out) const;
+  static Status Decode(std::string_view payload, EventsAck* out);
+  bool operator==(const EventsAck&) const = default;
+};
+
+// --- pull exchange ---
+
+// The clocks of the partitions that the two nodes share and that have changed.
+struct Clocks {
+  static constexpr MessageKind kKind = MessageKind::kClocks;
+  struct Entry {
+    uint16_t partition = 0;
+    uint64_t clock_hash = 0;
+    uint64_t irregular_hash = 0;
+    bool operator==(const Entry&) const = default;
+  };
+  std::vector<Entry> entries;  // at most kPartitionsMax
+
+  void EncodeTo(std::string* out) const;
+  static Status Decode(std::string_view payload, Clocks* out);
+  bool operator==(const Clocks&) const = default;
+};
+// A partition's clock in full (storage/replica_clock.h's coding).
+struct Report {
+  static constexpr MessageKind kKind = MessageKind::kReport;
+  uint16_t partition = 0;
+  std::string_view clock;
+
+  void EncodeTo(std::string* out) const;
+  static Status Decode(std::string_view payload, Report* out);
+  bool operator==(const Report&) const = default;
+};
+struct Pull {
+  static constexpr MessageKind kKind = MessageKind::kPull;
+  uint64_t request_id = 0;
+  uint16_t partition = 0;
+  uint64_t max_bytes = 0;
+  uint64_t irregular_hash = 0;
+  std::string_view clock;
+
+  void EncodeTo(std::string* out) const;
+  static Status Decode(std::string_view payload, Pull* out);
+  bool operator==(const Pull&) const = default;
+};
+// Nothing to give: an empty batch, and not more.
+struct PullBatch {
+  static constexpr MessageKind kKind = MessageKind::kPullBatch;
+  uint64_t request_id = 0;
+  uint16_t partition = 0;
+  bool more = false;
+  std::string_view batch;
+
+  void EncodeTo(std::string* out) const;
+  static Status Decode(std::string_view payload, PullBatch* out);
+  bool operator==(const PullBatch&) const = default;
+};
+// Some missing dots are not in the index any more: a full sync is needed.
+struct PullNeedFull {
+  static constexpr MessageKind kKind = MessageKind::kPullNeedFull;
+  uint64_t request_id = 0;
+  uint16_t partition = 0;
+
+  void EncodeTo(std::string* out) const;
+  static Status Decode(std::string_view payload, PullNeedFull* out);
+  bool operator==(const PullNeedFull&) const = default;
+};
+
+// --- requests for clients ---
+
+// The state of a key: its hash, and unless `digest_only` its rows.
+struct Read {
+  static constexpr MessageKind kKind = MessageKind::kRead;
+  uint64_t request_id = 0;
+  uint32_t database = 0;  // at most kDatabaseMax
+  bool digest_only = false;
+  std::string_view key;
+
+  void EncodeTo(std::string* out) const;
+  static Status Decode(std::string_view payload, Read* out);
+  bool operator==(const Read&) const = default;
+};
+struct ReadReply {
+  static constexpr MessageKind kKind = MessageKind::kReadReply;
+  // Bits of `flags`.
+  static constexpr uint32_t kRecovering = 1;  // does not count for R
+  static constexpr uint32_t kFailed = 2;      // nothing else in it counts
+  static constexpr uint32_t kGuest = 4;       // of a node that is no home of the key
+  uint64_t request_id = 0;
+  uint32_t flags = 0;
+  uint64_t hash = 0;
+  std::string_view rows;
+
+  void EncodeTo(std::string* out) const;
+  static Status Decode(std::string_view payload, ReadReply* out);
+  bool operator==(const ReadReply&) const = default;
+};
+
+// A client's command, to be executed by the receiver as if the client had sent it there.
+struct Forward {
+  static constexpr MessageKind kKind = MessageKind::kForward;
+  // Bits of `flags`.
+  static constexpr uint32_t kHopped = 1;  // forwarded before: execute it or refuse, do not pass on
+  uint64_t request_id = 0;
+  uint64_t view_epoch = 0;
+  uint32_t database = 0;      // at most kDatabaseMax
+  uint32_t resp_version = 2;  // of the reply: 2 or 3
+  uint32_t flags = 0;
+  std::vector<std::string_view> args;  // 1..kForwardArgsMax
+
+  void EncodeTo(std::string* out) const;
+  static Status Decode(std::string_view payload, Forward* out);
+  bool operator==(const Forward&) const = default;
+};
+enum class ForwardStatus : uint8_t {
+  kDone = 0,         // `reply` is what the client gets, an error reply included
+  kStaleView = 1,    // not executed: the receiver has a newer view
+  kOverload = 2,     // not executed
+  kUnavailable = 3,  // not executed: loading, or not enough homes can be reached
+};
+struct ForwardReply {
+  static constexpr MessageKind kKind = MessageKind::kForwardReply;
+  uint64_t request_id = 0;
+  ForwardStatus status = ForwardStatus::kDone;
+  uint64_t view_epoch = 0;
+  std::string_view reply;  // RESP, in the version that was asked for
+
+  void EncodeTo(std::string* out) const;
+  static Status Decode(std::string_view payload, ForwardReply* out);
+  bool operator==(const ForwardReply&) const = default;
+};
+
+}  // namespace wire
+
+// Any of the structs above, by reference, for Links::Send: lives no longer than what it refers to.
+class Message {
+ public:
+  template <typename T>
+  requires requires { T::kKind; }
+  Message(const T& body)  // NOLINT: implicit on purpose
+      : kind_(T::kKind), body_(&body), encode_([](const void* self, std::string* out) {
+          static_cast<const T*>(self)->EncodeTo(out);
+        }) {}
+
+  MessageKind kind() const { return kind_; }
+  void EncodeTo(std::string* out) const { encode_(body_, out); }
+
+ private:
+  MessageKind kind_;
+  const void* body_;
+  void (*encode_)(const void*, std::string*);
+};
+
+// Decodes a payload and hands the struct to `visit`, which takes any of them (an overload set or a
+// generic lambda). kUnsupported for a kind that is not known, else what Decode or `visit` says;
+// `visit` gives a Status.
+template <typename Visitor>
+Status VisitMessage(MessageKind kind, std::string_view payload, Visitor&& visit) {
+  auto decoded = [&]<typename T>(T body) {
+    Status status = T::Decode(payload, &body);
+    return status.ok() ? visit(body) : status;
+  };
+  switch (kind) {
+    case MessageKind::kHello: return decoded(wire::Hello{});
+    case MessageKind::kPing: return decoded(wire::Ping{});
+    case MessageKind::kAck: return decoded(wire::Ack{});
+    case MessageKind::kPingReq: return decoded(wire::PingReq{});
+    case MessageKind::kPingReqReply: return decoded(wire::PingReqReply{});
+    case MessageKind::kGossip: return decoded(wire::Gossip{});
+    case MessageKind::kRingGet: return decoded(wire::RingGet{});
+    case MessageKind::kRingDocument: return decoded(wire::RingDocument{});
+    case MessageKind::kBootstrap: return decoded(wire::Bootstrap{});
+    case MessageKind::kEvents: return decoded(wire::Events{});
+    case MessageKind::kEventsAck: return decoded(wire::EventsAck{});
+    case MessageKind::kClocks: return decoded(wire::Clocks{});
+    case MessageKind::kReport: return decoded(wire::Report{});
+    case MessageKind::kPull: return decoded(wire::Pull{});
+    case MessageKind::kPullBatch: return decoded(wire::PullBatch{});
+    case MessageKind::kPullNeedFull: return decoded(wire::PullNeedFull{});
+    case MessageKind::kRead: return decoded(wire::Read{});
+    case MessageKind::kReadReply: return decoded(wire::ReadReply{});
+    case MessageKind::kForward: return decoded(wire::Forward{});
+    case MessageKind::kForwardReply: return decoded(wire::ForwardReply{});
+  }
+  return {StatusCode::kUnsupported, "unknown kind of message"};
+}
+
+}  // namespace redynamo
