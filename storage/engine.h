@@ -28,6 +28,7 @@
 #include "storage/key_walk.h"
 #include "storage/keyspace.h"
 #include "storage/log.h"
+#include "storage/replica.h"
 
 namespace redynamo {
 
@@ -69,6 +70,8 @@ struct EngineOptions {
   size_t capture_slice_rows = 2048;  // elements of a large collection captured in one go
   int lfu_log_factor = 10;
   int lfu_decay_minutes = 1;
+  bool keep_dots = false;            // see KeepDots
+  uint64_t dot_index_bytes_max = 0;  // 0: unlimited; beyond it the oldest dots are let go
 };
 
 // Called on the data thread, inside the call that caused them, unless they say otherwise.
@@ -78,6 +81,10 @@ struct EngineHooks {
   std::function<void(int database)> on_database_cleared;
   std::function<void(int database, std::string_view key)> on_expired;
   std::function<void(int database, std::string_view key)> on_evicted;
+  // A command, or the removal of an expired or evicted key, has made events: for the other homes of
+  // their partitions. Null costs nothing. Called by EndCommand, and must not call the engine's
+  // commands.
+  std::function<void(const OwnRecord&)> on_own_record;
   // From any thread: the data thread should soon call Poll() (uv_async_send in the server).
   std::function<void()> wake;
   // From any thread, once: the log cannot be written or synced. The process must end with 74.
@@ -221,6 +228,39 @@ class Engine {
   // A digest of all rows, independent of order and of dots: DEBUG DIGEST (40 hex digits).
   std::string Digest();
   std::string KeyDigest(int database, std::string_view key);
+
+  // --- replication: storage/replica.h ---
+  // Joins a record of another node (OwnRecord::bytes). What it needs of cold keys is read in the
+  // background first; `done` is called once, perhaps at once.
+  void AcceptRecord(std::string_view bytes, std::function<void(const Accepted&)> done);
+  ReplicaClock ClockOf(int partition) const;
+  // ReplicaClock::Hash of it, kept until the clock changes; and 64 bits of what the partition's
+  // irregular rows know beyond it (normally 0). Replicas that agree in both agree in all rows.
+  uint64_t ClockHash(int partition);
+  uint64_t IrregularHash(int partition);
+  // The dot index: which rows the events wrote, own and foreign, that some home may lack. Off, as
+  // on a ring of one, it is empty and costs nothing. What was written while it was off cannot be
+  // pulled. EngineOptions::keep_dots has it on while the log is replayed, too.
+  void KeepDots(bool on);
+  // Every home, and every pending member, has reported a clock that covers this one.
+  void ForgetDots(int partition, const ReplicaClock& everyone_has);
+  DotIndexStats DotStats() const;
+  // What `theirs` lacks of the partition, about max_bytes of it. Cold rows are read in the
+  // background first.
+  void Pull(int partition, const ReplicaClock& theirs, uint64_t max_bytes,
+            std::function<void(PullAnswer)> done);
+  // Joins a PullAnswer's bytes: exactly the dots of the batch count as seen afterwards.
+  void AcceptBatch(int partition, std::string_view bytes,
+                   std::function<void(const Accepted&)> done);
+  // Another actor from now on, durably; REPLICATION.md section 6. For a dot conflict.
+  Status RotateActor();
+  Id128 Actor() const;
+  Id128 NodeId() const;
+  // 64 bits of the dots of all rows of the key, live and gone; 0 when there are none. Replicas
+  // that agree on the key give the same. What is not in memory is read on the spot: Load it first.
+  uint64_t KeyStateHash(int database, std::string_view key);
+  // The key's rows with more than one version first, then the others; at most max_rows.
+  std::vector<RowReport> ExplainKey(int database, std::string_view key, size_t max_rows);
 
   EngineStats Stats() const;
   void ResetStats();
