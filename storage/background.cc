@@ -8,6 +8,15 @@
 #include <utility>
 
 namespace redynamo {
+namespace {
+
+// Beside what the process was started with, so that `nice redynamo-server` means all of it.
+void BeBackground(int nice) {
+  setpriority(PRIO_PROCESS, id_t(gettid()), getpriority(PRIO_PROCESS, 0) + nice);
+  pthread_setname_np(pthread_self(), "background");
+}
+
+}  // namespace
 
 Background::Background(int threads, int nice) {
   for (int i = 0; i < threads; i++) threads_.emplace_back([this, nice] { Run(nice); });
@@ -32,9 +41,7 @@ void Background::Stop() {
 }
 
 void Background::Run(int nice) {
-  // Beside what the process was started with, so that `nice redynamo-server` means all of it.
-  setpriority(PRIO_PROCESS, id_t(gettid()), getpriority(PRIO_PROCESS, 0) + nice);
-  pthread_setname_np(pthread_self(), "background");
+  BeBackground(nice);
   for (;;) {
     std::unique_lock lock(mutex_);
     ready_.wait(lock, [this] { return stopping_ || !tasks_.empty(); });
@@ -43,6 +50,60 @@ void Background::Run(int nice) {
     tasks_.pop_front();
     lock.unlock();
     task();
+  }
+}
+
+TwoSpeedBackground::TwoSpeedBackground(int gentle_nice, int urgent_nice) {
+  threads_[0] = std::thread([this, gentle_nice] { Run(false, gentle_nice); });
+  threads_[1] = std::thread([this, urgent_nice] { Run(true, urgent_nice); });
+}
+
+void TwoSpeedBackground::Post(std::function<void()> task) {
+  {
+    std::lock_guard lock(mutex_);
+    tasks_.push_back(std::move(task));
+  }
+  ready_.notify_all();
+}
+
+void TwoSpeedBackground::SetUrgent(bool urgent) {
+  {
+    std::lock_guard lock(mutex_);
+    if (urgent_ == urgent) return;
+    urgent_ = urgent;
+  }
+  ready_.notify_all();
+}
+
+void TwoSpeedBackground::Stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  ready_.notify_all();
+  for (auto& thread : threads_) {
+    if (thread.joinable()) thread.join();
+  }
+}
+
+void TwoSpeedBackground::Run(bool urgent, int nice) {
+  BeBackground(nice);
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    ready_.wait(lock, [&] {
+      bool mine = !tasks_.empty() && !busy_ && urgent_ == urgent;
+      return mine || (stopping_ && tasks_.empty());
+    });
+    if (tasks_.empty()) return;
+    std::function<void()> task = std::move(tasks_.front());
+    tasks_.pop_front();
+    busy_ = true;
+    lock.unlock();
+    task();
+    task = nullptr;
+    lock.lock();
+    busy_ = false;
+    ready_.notify_all();
   }
 }
 

@@ -5,6 +5,7 @@
 // log grew faster than checkpoints could release it.
 #pragma once
 
+#include <array>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -31,6 +32,30 @@ class Background {
   std::deque<std::function<void()>> tasks_;
   bool stopping_ = false;
   std::vector<std::thread> threads_;
+};
+
+// One task after another, at either of two nice values. The kernel lets no ordinary process lower
+// a thread's nice value again, so there are two threads, and the one that has the right value takes
+// the next task.
+class TwoSpeedBackground {
+ public:
+  TwoSpeedBackground(int gentle_nice, int urgent_nice);
+  ~TwoSpeedBackground() { Stop(); }
+
+  // Any thread. Tasks run in order of posting, never two at a time.
+  void Post(std::function<void()> task);
+  // Any thread; gentle at first. A task that runs stays where it is.
+  void SetUrgent(bool urgent);
+  // Runs what has been posted, then ends the threads. Idempotent.
+  void Stop();
+
+ private:
+  void Run(bool urgent, int nice);
+  std::mutex mutex_;
+  std::condition_variable ready_;
+  std::deque<std::function<void()>> tasks_;
+  bool busy_ = false, urgent_ = false, stopping_ = false;
+  std::array<std::thread, 2> threads_;
 };
 
 }  // namespace redynamo

@@ -17,7 +17,9 @@ namespace {
 constexpr int kLoadNice = 0;  // clients wait for cold reads
 constexpr int kScrubNice = 19;
 constexpr int kFreeNice = 10;
-constexpr int kCheckpointNice = 10;  // about a tenth of a busy core
+// Of a busy core, a checkpoint gets next to nothing while there is time, and else about a tenth.
+constexpr int kCheckpointNice = 19;
+constexpr int kUrgentCheckpointNice = 10;
 constexpr int64_t kCheckpointSliceUs = 250;
 constexpr int64_t kEvictSliceUs = 200;
 constexpr uint64_t kReserveSlackBytes = 64 << 10;
@@ -64,7 +66,7 @@ Status EngineImpl::Open() {
   if (!store.ok()) return store.status();
   store_ = std::move(*store);
   background_ = std::make_unique<Background>(kBackgroundThreads, kLoadNice);
-  checkpoint_pool_ = std::make_unique<Background>(1, kCheckpointNice);
+  checkpoint_pool_ = std::make_unique<TwoSpeedBackground>(kCheckpointNice, kUrgentCheckpointNice);
   scrub_pool_ = std::make_unique<Background>(1, kScrubNice);
   free_pool_ = std::make_unique<Background>(1, kFreeNice);
   return Recover();

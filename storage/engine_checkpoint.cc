@@ -138,6 +138,13 @@ bool EngineImpl::CheckpointDue() const {
   return wanted && !store_->IngestPressure();
 }
 
+bool EngineImpl::CheckpointUrgent() const {
+  uint64_t bytes = log_->bytes_since(checkpoint_position_);
+  bool awaited = checkpoint_wanted_ || (checkpoint_ && !checkpoint_->waiters.empty());
+  return awaited || bytes > options_.checkpoint_log_bytes + options_.checkpoint_log_bytes / 2 ||
+         DirtyMemoryHigh() || WritersMustWait();
+}
+
 void EngineImpl::StartCheckpoint() {
   checkpoint_wanted_ = false;
   checkpoint_ = std::make_unique<CheckpointJob>();
@@ -426,6 +433,7 @@ void EngineImpl::FlushCapture(CheckpointJob* job) {
 
 bool EngineImpl::StepCheckpoint(int64_t deadline_us) {
   CheckpointJob& job = *checkpoint_;
+  checkpoint_pool_->SetUrgent(CheckpointUrgent());
   if (job.state == CheckpointJob::State::kWaitSync) {
     if (log_->synced() < job.sync_target) return false;
     checkpoint_waits_sync_ = false;

@@ -3,6 +3,7 @@
 // needs it more, and for compactions; and at idle moments the row store gives back what newer
 // versions have made useless.
 #include <algorithm>
+#include <utility>
 
 #include "base/log_line.h"
 #include "storage/engine_impl.h"
@@ -14,6 +15,7 @@ constexpr uint64_t kReserveBytesMax = 1ull << 30;
 constexpr uint64_t kReserveDivisor = 10;
 constexpr int64_t kAskIntervalMs = 1000;
 constexpr int64_t kIdleMs = 3000;
+constexpr int64_t kIdleTickMsMax = 1000;  // ticks come more often while the process runs
 
 }  // namespace
 
@@ -56,6 +58,9 @@ void EngineImpl::PutOffCheckpoint(uint64_t free_bytes, uint64_t wanted_bytes) {
 // When nothing has been written for a while, and checkpoints have been made since the last time.
 void EngineImpl::StepSettle() {
   int64_t now_ms = clock_->MonotonicUs() / 1000;
+  // A process that was stopped, or whose machine slept, was not idle meanwhile.
+  int64_t unseen_ms = now_ms - std::exchange(idle_seen_ms_, now_ms);
+  if (unseen_ms > kIdleTickMsMax) idle_since_ms_ += unseen_ms;
   if (log_->appended() != idle_position_) {
     idle_position_ = log_->appended();
     idle_since_ms_ = now_ms;

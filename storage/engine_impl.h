@@ -277,6 +277,7 @@ class EngineImpl {
   bool StepCheckpoint(int64_t deadline_us);  // true while there is more to capture now
   void FinishCheckpoint(Status status, std::shared_ptr<const RowSnapshot> snapshot);
   bool CheckpointDue() const;
+  bool CheckpointUrgent() const;  // waited for, or the log and memory fill up meanwhile
   // True when enough of the disk stays free beside what a checkpoint writes.
   bool RoomForCheckpoint();
   void PutOffCheckpoint(uint64_t free_bytes, uint64_t wanted_bytes);
@@ -497,7 +498,7 @@ class EngineImpl {
   std::atomic<bool> stopping_{false};      // long background work ends early
   int64_t last_scrub_ms_ = 0;
   bool scrub_busy_ = false;
-  std::unique_ptr<Background> checkpoint_pool_;  // one thread: a checkpoint's files grow in order
+  std::unique_ptr<TwoSpeedBackground> checkpoint_pool_;
   HybridClock hybrid_;
   RowHasher hasher_;
   uint64_t sum_counts_ = 0;  // leaves counted anew, for SlotTable::sum_count
@@ -556,7 +557,7 @@ class EngineImpl {
   bool checkpoint_wanted_ = false;
   int64_t room_asked_ms_ = INT64_MIN;  // when the disk was last asked for its free space
   uint64_t idle_position_ = 0;         // of the log, unchanged since then:
-  int64_t idle_since_ms_ = 0;
+  int64_t idle_since_ms_ = 0, idle_seen_ms_ = 0;  // when that was last looked at
   uint64_t settled_checkpoints_ = 0;  // finished ones when the row store was last settled
   bool settle_busy_ = false;
 
