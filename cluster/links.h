@@ -21,6 +21,25 @@
 
 namespace redynamo {
 
+struct LinkTimes {
+  int64_t ping_ms = 1000;
+  int64_t silence_ms = 3000;     // without a byte from the peer: the link is down
+  int64_t handshake_ms = 3000;   // for dialling, and again for the peer's Hello
+  int64_t backoff_min_ms = 100;  // between tries to dial; doubles up to backoff_max_ms
+  int64_t backoff_max_ms = 2000;
+  int64_t settle_ms = 1000;        // after a double dial, before the spare connection is closed
+  int64_t skew_warning_ms = 1000;  // clocks further apart are worth a warning
+};
+
+struct LinkBounds {
+  // Waiting for one peer's socket: above the first Events are dropped, above the second the link is
+  // closed. A message is taken or refused whole, so one may exceed the bound by its size.
+  uint64_t queue_bytes = 64ull << 20;
+  uint64_t queue_bytes_closing = 512ull << 20;
+  size_t strangers = 64;  // connections that have not said who they are; more are closed at once
+  size_t spares = 4;      // second connections of one peer
+};
+
 enum class SendResult {
   kQueued,
   kNotConnected,  // no link to that peer: nothing was sent

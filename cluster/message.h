@@ -77,8 +77,8 @@ struct Hello {
   int64_t wall_ms = 0;      // its clock when it sent this
   uint32_t partitions = 0;  // 1..kPartitionsMax, fixed for a ring's life
   uint32_t databases = 0;
-  std::string ring_address;    // "host:port" where other nodes reach it
-  std::string client_address;  // where redirected clients reach it
+  std::string ring_address{};    // "host:port" where other nodes reach it
+  std::string client_address{};  // where redirected clients reach it
 
   void EncodeTo(std::string* out) const;
   static Status Decode(std::string_view payload, Hello* out);
@@ -137,8 +137,8 @@ struct Gossip {
     bool operator==(const Member&) const = default;
   };
   uint64_t ring_epoch = 0;
-  uint64_t queue_length = 0;    // requests that wait in the sender
-  std::vector<Member> members;  // at most kMembersMax
+  uint64_t queue_length = 0;      // requests that wait in the sender
+  std::vector<Member> members{};  // at most kMembersMax
 
   void EncodeTo(std::string* out) const;
   static Status Decode(std::string_view payload, Gossip* out);
@@ -157,7 +157,7 @@ struct RingGet {
 struct RingDocument {
   static constexpr MessageKind kKind = MessageKind::kRingDocument;
   uint64_t epoch = 0;
-  std::string_view document;  // at most kRingDocumentBytesMax; cluster/ring.h knows its coding
+  std::string_view document{};  // at most kRingDocumentBytesMax; cluster/ring.h knows its coding
 
   void EncodeTo(std::string* out) const;
   static Status Decode(std::string_view payload, RingDocument* out);
@@ -170,12 +170,12 @@ struct Bootstrap {
   struct Member {
     Id128 node_id{};
     int64_t created_ms = 0;  // when its data directory was made
-    std::string_view ring_address;
-    std::string_view client_address;
+    std::string_view ring_address{};
+    std::string_view client_address{};
     bool operator==(const Member&) const = default;
   };
-  uint32_t expected = 0;        // how many nodes the sender waits for
-  std::vector<Member> members;  // at most kMembersMax
+  uint32_t expected = 0;          // how many nodes the sender waits for
+  std::vector<Member> members{};  // at most kMembersMax
 
   void EncodeTo(std::string* out) const;
   static Status Decode(std::string_view payload, Bootstrap* out);
@@ -188,7 +188,7 @@ struct Events {
   uint64_t request_id = 0;
   uint64_t view_epoch = 0;
   Id128 hinted_for{};  // the home that this is kept for; all zero: the receiver is one itself
-  std::string_view record;
+  std::string_view record{};
 
   void EncodeTo(std::string* out) const;
   static Status Decode(std::string_view payload, Events* out);
@@ -224,7 +224,7 @@ struct Clocks {
     uint64_t irregular_hash = 0;
     bool operator==(const Entry&) const = default;
   };
-  std::vector<Entry> entries;  // at most kPartitionsMax
+  std::vector<Entry> entries{};  // at most kPartitionsMax
 
   void EncodeTo(std::string* out) const;
   static Status Decode(std::string_view payload, Clocks* out);
@@ -234,7 +234,7 @@ struct Clocks {
 struct Report {
   static constexpr MessageKind kKind = MessageKind::kReport;
   uint16_t partition = 0;
-  std::string_view clock;
+  std::string_view clock{};
 
   void EncodeTo(std::string* out) const;
   static Status Decode(std::string_view payload, Report* out);
@@ -246,7 +246,7 @@ struct Pull {
   uint16_t partition = 0;
   uint64_t max_bytes = 0;
   uint64_t irregular_hash = 0;
-  std::string_view clock;
+  std::string_view clock{};
 
   void EncodeTo(std::string* out) const;
   static Status Decode(std::string_view payload, Pull* out);
@@ -258,7 +258,7 @@ struct PullBatch {
   uint64_t request_id = 0;
   uint16_t partition = 0;
   bool more = false;
-  std::string_view batch;
+  std::string_view batch{};
 
   void EncodeTo(std::string* out) const;
   static Status Decode(std::string_view payload, PullBatch* out);
@@ -283,7 +283,7 @@ struct Read {
   uint64_t request_id = 0;
   uint32_t database = 0;  // at most kDatabaseMax
   bool digest_only = false;
-  std::string_view key;
+  std::string_view key{};
 
   void EncodeTo(std::string* out) const;
   static Status Decode(std::string_view payload, Read* out);
@@ -298,7 +298,7 @@ struct ReadReply {
   uint64_t request_id = 0;
   uint32_t flags = 0;
   uint64_t hash = 0;
-  std::string_view rows;
+  std::string_view rows{};
 
   void EncodeTo(std::string* out) const;
   static Status Decode(std::string_view payload, ReadReply* out);
@@ -315,7 +315,7 @@ struct Forward {
   uint32_t database = 0;      // at most kDatabaseMax
   uint32_t resp_version = 2;  // of the reply: 2 or 3
   uint32_t flags = 0;
-  std::vector<std::string_view> args;  // 1..kForwardArgsMax
+  std::vector<std::string_view> args{};  // 1..kForwardArgsMax
 
   void EncodeTo(std::string* out) const;
   static Status Decode(std::string_view payload, Forward* out);
@@ -332,7 +332,7 @@ struct ForwardReply {
   uint64_t request_id = 0;
   ForwardStatus status = ForwardStatus::kDone;
   uint64_t view_epoch = 0;
-  std::string_view reply;  // RESP, in the version that was asked for
+  std::string_view reply{};  // RESP, in the version that was asked for
 
   void EncodeTo(std::string* out) const;
   static Status Decode(std::string_view payload, ForwardReply* out);

@@ -80,9 +80,10 @@ class FrameReader {
 
  private:
   struct Header {
-    uint32_t length;
-    uint8_t kind;
-    bool more;
+    uint32_t length = 0;
+    uint32_t crc = 0;
+    uint8_t kind = 0;
+    bool more = false;
   };
   bool ReadHeader(Header* header);
   FrameResult Fail(std::string message);
@@ -90,7 +91,8 @@ class FrameReader {
 
   Limits limits_;
   InputBuffer buffer_;
-  std::string parts_;  // of a message whose last frame has not come, or that was just given
+  size_t frame_bytes_ = 0;  // of the frame at the front of it, as far as is known
+  std::string parts_;       // of a message whose last frame has not come, or that was just given
   uint8_t parts_kind_ = 0;
   bool in_parts_ = false;  // the next frame goes on with parts_
   bool given_ = false;     // parts_ was the last message given

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cluster/message.h"
+
+#include <doctest/doctest.h>
+
+#include <set>
+#include <string>
+
+#include "base/bytes.h"
+#include "base/random.h"
+
+using namespace redynamo;
+using namespace redynamo::wire;
+
+namespace {
+
+Id128 Id(uint8_t seed) {
+  Id128 id;
+  for (size_t i = 0; i < id.size(); ++i) id[i] = uint8_t(seed + i);
+  return id;
+}
+
+template <typename T>
+std::string Encoded(const T& message) {
+  std::string bytes;
+  Message(message).EncodeTo(&bytes);
+  return bytes;
+}
+
+// Calls visit with one well-filled message of every kind, and with some at their bounds.
+template <typename Visit>
+void ForEachMessage(Visit&& visit) {
+  visit(Hello{.version = 3,
+              .oldest_version = 2,
+              .capabilities = 1ull << 63,
+              .cluster_id = Id(1),
+              .node_id = Id(2),
+              .actor = Id(3),
+              .process = UINT64_MAX,
+              .ring_epoch = 17,
+              .wall_ms = -5,
+              .partitions = kPartitionsMax,
+              .databases = kDatabaseMax + 1,
+              .ring_address = "[::1]:7000",
+              .client_address = std::string(kAddressBytesMax, 'a')});
+  visit(Ping{.sequence = 1, .sent_us = INT64_MIN});
+  visit(Ack{.sequence = UINT64_MAX, .sent_us = INT64_MAX});
+  visit(PingReq{.request_id = 300, .target = Id(9)});
+  visit(PingReqReply{.request_id = 300, .target = Id(9), .reachable = true});
+  visit(Gossip{.ring_epoch = 4,
+               .queue_length = 100,
+               .members = {{Id(1), 7, MemberState::kAlive}, {Id(2), 8, MemberState::kDown}}});
+  visit(RingGet{.have_epoch = 128});
+  visit(RingDocument{.epoch = 5, .document = std::string_view("a\0b", 3)});
+  visit(Bootstrap{
+      .expected = 3,
+      .members = {{Id(1), -1, "n1:7000", "n1:6379"}, {Id(2), 1'700'000'000'000, "", ""}}});
+  visit(Events{.request_id = 1, .view_epoch = 2, .record = "record"});
+  visit(Events{.request_id = 1, .view_epoch = 2, .hinted_for = Id(6), .record = "record"});
+  visit(EventsAck{.request_id = 1, .status = EventsStatus::kFailed, .view_epoch = 3});
+  visit(Clocks{.entries = {{0, 1, 2}, {kPartitionsMax - 1, UINT64_MAX, 0}}});
+  visit(Report{.partition = 1023, .clock = "clock"});
+  visit(Pull{.request_id = 8,
+             .partition = 300,
+             .max_bytes = 1 << 20,
+             .irregular_hash = 77,
+             .clock = "clock"});
+  visit(PullBatch{.request_id = 8, .partition = 300, .more = true, .batch = "rows"});
+  visit(PullNeedFull{.request_id = 8, .partition = 300});
+  visit(Read{.request_id = 1, .database = kDatabaseMax, .digest_only = true, .key = "k"});
+  visit(ReadReply{.request_id = 1, .flags = ReadReply::kGuest, .hash = 1ull << 40, .rows = "rows"});
+  visit(Forward{.request_id = 1,
+                .view_epoch = 9,
+                .database = 3,
+                .resp_version = 3,
+                .flags = Forward::kHopped,
+                .args = {"SET", "k", ""}});
+  visit(ForwardReply{
+      .request_id = 1, .status = ForwardStatus::kUnavailable, .view_epoch = 2, .reply = "+OK\r\n"});
+}
+
+template <typename T>
+bool Refuses(const std::string& payload) {
+  T out;
+  return T::Decode(payload, &out).code() == StatusCode::kCorruption;
+}
+
+}  // namespace
+
+TEST_CASE("message: every kind comes back as it was, also through VisitMessage") {
+  std::set<MessageKind> kinds;
+  ForEachMessage([&]<typename T>(const T& message) {
+    std::string_view name = MessageName(T::kKind);
+    CAPTURE(name);
+    std::string payload = Encoded(message);
+    T back;
+    CHECK(T::Decode(payload, &back).ok());
+    CHECK(back == message);
+    int visits = 0;
+    Status status = VisitMessage(T::kKind, payload, [&]<typename U>(const U& body) {
+      if constexpr (std::is_same_v<T, U>) visits += body == message;
+      return Status::Ok();
+    });
+    CHECK(status.ok());
+    CHECK(visits == 1);
+    kinds.insert(T::kKind);
+  });
+  int known = 0;
+  for (int kind = 0; kind < 256; ++kind) {
+    bool is_known = IsKnownMessageKind(uint8_t(kind));
+    known += is_known;
+    CHECK(is_known == kinds.contains(MessageKind(kind)));
+    auto accept = [](const auto&) { return Status::Ok(); };
+    StatusCode code = VisitMessage(MessageKind(kind), "", accept).code();
+    CHECK((code == StatusCode::kUnsupported) == !is_known);
+  }
+  CHECK(known == 20);
+}
+
+TEST_CASE("message: every truncation and every byte too many is refused") {
+  ForEachMessage([]<typename T>(const T& message) {
+    std::string_view name = MessageName(T::kKind);
+    CAPTURE(name);
+    std::string payload = Encoded(message);
+    for (size_t size = 0; size < payload.size(); ++size) {
+      CHECK(Refuses<T>(payload.substr(0, size)));
+    }
+    T out;
+    bool open = T::kKind == MessageKind::kHello;  // later versions may append to it
+    CHECK(T::Decode(payload + '\0', &out).ok() == open);
+    Status status = T::Decode("", &out);
+    CHECK(status.message() == "malformed " + std::string(name));
+  });
+}
+
+TEST_CASE("message: changed bytes are refused or another message within its bounds") {
+  Random random(5);
+  ForEachMessage([&]<typename T>(const T& message) {
+    std::string payload = Encoded(message);
+    for (int round = 0; round < 3000; ++round) {
+      std::string changed = payload;
+      for (uint64_t i = 0; i <= random.Below(4); ++i) {
+        changed[random.Below(changed.size())] = char(random.Next());
+      }
+      T out, again;
+      if (!T::Decode(changed, &out).ok()) continue;
+      std::string bytes = Encoded(out);
+      CHECK(T::Decode(bytes, &again).ok());
+      CHECK(again == out);
+    }
+  });
+}
+
+TEST_CASE("message: a field outside of its bounds is refused") {
+  auto varints = [](std::initializer_list<uint64_t> values) {
+    std::string bytes;
+    for (uint64_t value : values) PutVarint(&bytes, value);
+    return bytes;
+  };
+  CHECK(!Refuses<PullNeedFull>(varints({1, kPartitionsMax - 1})));
+  CHECK(Refuses<PullNeedFull>(varints({1, kPartitionsMax})));
+  CHECK(!Refuses<EventsAck>(varints({1, 5, 1})));
+  CHECK(Refuses<EventsAck>(varints({1, 6, 1})));
+  CHECK(!Refuses<ForwardReply>(varints({1, 3, 1, 0})));
+  CHECK(Refuses<ForwardReply>(varints({1, 4, 1, 0})));
+  CHECK(!Refuses<Read>(varints({1, kDatabaseMax, 1, 0})));
+  CHECK(Refuses<Read>(varints({1, kDatabaseMax + 1, 1, 0})));
+  CHECK(Refuses<Read>(varints({1, 0, 2, 0})));
+  CHECK(!Refuses<Forward>(varints({1, 0, 0, 2, 0, 1, 0})));
+  CHECK(Refuses<Forward>(varints({1, 0, 0, 2, 0, 0})));     // no argument
+  CHECK(Refuses<Forward>(varints({1, 0, 0, 1, 0, 1, 0})));  // RESP 1
+  CHECK(Refuses<Forward>(varints({1, 0, 0, 4, 0, 1, 0})));  // RESP 4
+  Hello hello{.node_id = Id(1), .client_address = std::string(kAddressBytesMax + 1, 'a')};
+  CHECK(Refuses<Hello>(Encoded(hello)));
+}
+
+TEST_CASE("message: a list's count claims no more than its payload can hold") {
+  std::string many;
+  PutVarint(&many, kPartitionsMax);
+  CHECK(Refuses<Clocks>(many));
+  Clocks clocks;
+  clocks.entries.resize(kPartitionsMax);
+  CHECK(!Refuses<Clocks>(Encoded(clocks)));
+  clocks.entries.resize(kPartitionsMax + 1);
+  CHECK(Refuses<Clocks>(Encoded(clocks)));
+
+  Bootstrap bootstrap;
+  bootstrap.members.resize(kMembersMax + 1);
+  CHECK(Refuses<Bootstrap>(Encoded(bootstrap)));
+  bootstrap.members.pop_back();
+  CHECK(!Refuses<Bootstrap>(Encoded(bootstrap)));
+
+  Forward forward;
+  forward.args.resize(kForwardArgsMax);
+  CHECK(!Refuses<Forward>(Encoded(forward)));
+  forward.args.emplace_back();
+  CHECK(Refuses<Forward>(Encoded(forward)));
+}
