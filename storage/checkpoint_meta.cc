@@ -9,10 +9,11 @@
 namespace redynamo {
 namespace {
 
-constexpr uint8_t kMetaVersion = 3;
+constexpr uint8_t kMetaVersion = 4;
 constexpr uint8_t kFirstVersionWithSums = 2;
 constexpr uint8_t kFirstVersionWithDeadlines = 3;
-constexpr uint8_t kDeadlinesBit = 0x10;  // of a sum's tag
+constexpr uint8_t kFirstVersionThatCountsDeadlines = 4;
+constexpr uint8_t kDeadlinesBit = 0x10, kGuessBit = 0x20;  // of a sum's tag
 enum SumTag : uint8_t { kUnknownSum = 0, kZeroSum = 1, kSumFollows = 2 };
 constexpr char kCheckpointKey[] = "checkpoint";
 constexpr char kClocksKey[] = "clocks";
@@ -37,19 +38,24 @@ Status Malformed(const std::string& what) {
 
 bool ReadSum(ByteReader* in, uint8_t version, CapturedSlot* slot) {
   uint8_t tag = in->Byte();
+  bool some = false, counted = version >= kFirstVersionThatCountsDeadlines;
   if (version >= kFirstVersionWithDeadlines) {
-    slot->deadlines = tag & kDeadlinesBit;
-    tag &= uint8_t(~kDeadlinesBit);
+    some = tag & kDeadlinesBit;
+    slot->deadlines_known = counted ? !(tag & kGuessBit) : !some;
+    tag &= uint8_t(~(counted ? kDeadlinesBit | kGuessBit : kDeadlinesBit));
   }
   slot->sum_known = tag != kUnknownSum;
   if (tag == kSumFollows) slot->sum = in->Fixed64();
-  return tag <= kSumFollows;
+  if (counted && some) slot->deadlines = in->Varint();
+  return tag <= kSumFollows && slot->deadlines <= slot->live;
 }
 
 void PutSum(const CapturedSlot& slot, std::string* out) {
   uint8_t tag = !slot.sum_known ? kUnknownSum : slot.sum == 0 ? kZeroSum : kSumFollows;
-  out->push_back(char(tag | (slot.deadlines ? kDeadlinesBit : 0)));
+  out->push_back(
+      char(tag | (slot.deadlines ? kDeadlinesBit : 0) | (slot.deadlines_known ? 0 : kGuessBit)));
   if (tag == kSumFollows) PutFixed64(out, slot.sum);
+  if (slot.deadlines) PutVarint(out, slot.deadlines);
 }
 
 Status LoadSlots(RowStore* store, size_t ns, uint8_t version, std::vector<CapturedSlot>* out) {
@@ -61,7 +67,7 @@ Status LoadSlots(RowStore* store, size_t ns, uint8_t version, std::vector<Captur
   for (CapturedSlot& slot : *out) {
     slot.live = in.Varint();
     slot.position = in.Varint();
-    slot.deadlines = slot.live > 0;  // unless it is known better
+    slot.deadlines_known = slot.live == 0;  // unless it is known better
     if (version < kFirstVersionWithSums) {
       slot.sum_known = slot.live == 0 && slot.position == 0;
     } else if (!ReadSum(&in, version, &slot)) {

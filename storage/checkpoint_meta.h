@@ -2,11 +2,12 @@
 // What a checkpoint stores beside rows: meta records of the row store, ingested with them as one.
 //
 //   "checkpoint"   := version:1 position:8 databases_position:8 count (namespace)* namespaces
-//   "slots" ns:2   := (live position sum)*    per slot; varints; big-endian ns
+//   "slots" ns:2   := (live position sum [deadlines])*   per slot; varints; big-endian ns
 //   sum            := 0x00                    unknown
 //                   | 0x01                    no rows
 //                   | 0x02 sum:8              of the hashes of the rows on disk (storage/row_sum.h)
-//                     its first byte + 0x10:  some of the slot's keys may have deadlines
+//                     its first byte + 0x10:  deadlines follows: so many of the keys have one
+//                     its first byte + 0x20:  that number is a guess, until it has been counted
 //   "clocks"       := clock*                  per partition, see PartitionClock
 //   "irregular"    := partition*              varints: which ones have a record of their own,
 //   "irregular" partition:2 := clears key*    see irregular.h
@@ -35,7 +36,8 @@ struct CapturedSlot {
   uint64_t position = 0;  // of the log, as of which: replay skips up to it
   uint64_t sum = 0;       // of the hashes of the rows that stand on disk
   bool sum_known = true;
-  bool deadlines = false;  // a key that stands on disk may have one
+  uint64_t deadlines = 0;  // keys that stand on disk and have one
+  bool deadlines_known = true;
 };
 
 struct CheckpointMeta {
@@ -47,9 +49,9 @@ struct CheckpointMeta {
   std::map<uint16_t, std::string> irregular;     // by partition: bytes of its record
 };
 
-// Format 1 has no sums: they are unknown then. Formats 1 and 2 do not tell of deadlines. A fresh
-// store gives the state of an empty node with `databases` databases. Fewer databases than the
-// directory has is refused.
+// Format 1 has no sums: they are unknown then. Formats 1 and 2 do not tell of deadlines, format 3
+// only whether there may be some. A fresh store gives the state of an empty node with `databases`
+// databases. Fewer databases than the directory has is refused.
 Result<CheckpointMeta> LoadCheckpointMeta(RowStore* store, int databases);
 Status PutCheckpointMeta(const CheckpointMeta& meta, IngestBatch* batch);
 

@@ -79,6 +79,7 @@ bool ReadEffect(ByteReader* in, uint8_t tag, std::string_view previous_key, Effe
       if (DotCounter(effect->removed.back()) == 0) return false;
     }
   }
+  effect->had_deadline = tag & kTagHadDeadline;
   effect->has_value = tag & kTagValue;
   if (effect->has_value && !ReadValue(in, effect)) return false;
   return ok && in->ok();
@@ -112,7 +113,8 @@ void PutEffectHead(std::string* out, RowKind kind, uint8_t tag_bits, std::string
 void PutEffect(std::string* out, const Effect& effect) {
   PutEffectHead(
       out, effect.kind,
-      uint8_t((effect.has_value ? kTagValue : 0) | (effect.removed.empty() ? 0 : kTagRemoved)),
+      uint8_t((effect.has_value ? kTagValue : 0) | (effect.removed.empty() ? 0 : kTagRemoved) |
+              (effect.had_deadline ? kTagHadDeadline : 0)),
       effect.key);
   switch (effect.kind) {
     case RowKind::kDeadline:

@@ -6,7 +6,7 @@
 //            | 0xfe a b                                   databases a and b exchange namespaces
 //            | tag [key] [element] [removed] [value]      one effect
 //   tag     := kind (low 4 bits) | 0x10 a value follows | 0x20 removed dots follow | 0x40 same key
-//              as the effect before
+//              as the effect before | 0x80 the key that it replaces or removes had a deadline
 //   key     := length bytes                               absent with 0x40, and in clears of more
 //   element := by kind, see RowKind                          than a key
 //   removed := count (actor n)*
@@ -67,6 +67,9 @@ inline constexpr uint8_t kSwapToken = 0xfe;
 inline constexpr uint8_t kTagValue = 0x10;
 inline constexpr uint8_t kTagRemoved = 0x20;
 inline constexpr uint8_t kTagSameKey = 0x40;
+// Of a base, or a clear of one key: what its writer saw there. It counts for nothing in a join; the
+// replay of an own event need not read the old object to know how many keys have deadlines.
+inline constexpr uint8_t kTagHadDeadline = 0x80;
 
 struct EventHeader {
   uint16_t partition = 0;
@@ -84,6 +87,7 @@ struct Effect {
   RowKind cleared_kind = RowKind::kBase;
   PartitionClock context;  // kClear
   std::vector<Dot> removed;
+  bool had_deadline = false;
   bool has_value = false;
   std::string_view value;  // bytes of kBase, kFragment, kField
   int64_t number = 0;      // kDeadline: ms; totals: the total

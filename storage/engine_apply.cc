@@ -263,6 +263,7 @@ void EngineImpl::ApplyClearPartition(uint16_t ns, int partition, uint64_t end) {
     space.live -= table->live;
     space.resident -= table->resident;
     space.volatiles -= table->volatiles;
+    space.cold_volatiles -= table->cold_volatiles;
     space.sparse -= table->sparse;
     auto fresh = std::make_unique<SlotTable>(seed_);
     fresh->wiped = table->on_disk;

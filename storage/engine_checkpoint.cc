@@ -187,8 +187,6 @@ void EngineImpl::CaptureSlot(CheckpointJob* job, uint16_t ns, uint16_t slot) {
   CapturedSlot& captured = job->meta.slots[ns][slot];
   captured.position = log_->appended();
   captured.live = table->live;
-  captured.deadlines = table->volatiles > 0 || table->cold_deadline_ms != kNoColdDeadline ||
-                       (cold_sweep_busy_ && table->cold() > 0);
   if (table->wiped) {
     uint64_t first = uint64_t(slot) << kPositionHashBits;
     KeyRange range = PositionRange(ns, first, first + (1ull << kPositionHashBits) - 1);

@@ -27,10 +27,6 @@ void EngineImpl::CountSparse(uint16_t ns, uint16_t slot, int delta) const {
 
 // --- reading: any thread ---
 
-EngineImpl::ColdRead::~ColdRead() {
-  if (row) FreeWholeRow(row);
-}
-
 // Rows of element hash >= want.from, up to its limit or `bytes_max`; gives the range they fill.
 Status EngineImpl::ReadRange(const ElementSource& source, const ElementWant::Range& want,
                              uint64_t bytes_max, ElementsRead* read, HashRange* range) const {
@@ -174,7 +170,7 @@ void EngineImpl::LoadElements(const KeyRef& ref, uint16_t ns, Row* row,
   element_queue_.push_back(std::move(item));
 }
 
-EngineImpl::ElementSource EngineImpl::SourceOf(const Row* row) const {
+ElementSource EngineImpl::SourceOf(const Row* row) const {
   uint64_t hash = RowTable::HashOf(row->key(), seed_, kPositionHashBits);
   uint64_t position =
       uint64_t(KeySlot(row->key())) << kPositionHashBits | hash >> (64 - kPositionHashBits);

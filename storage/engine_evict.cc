@@ -116,6 +116,7 @@ void EngineImpl::PageOut(SlotTable& table, uint16_t ns, uint64_t hash, Row* row)
   if (row->Has(Row::kHasDeadline)) {
     table.volatiles--;
     space.volatiles--;
+    CountColdVolatiles(ns, table, 1);
     NoteColdDeadline(&space, &table, row->deadline().at_ms);
   }
   if (row->row_form() == RowForm::kCollection && row->collection()->sparse()) {

@@ -24,11 +24,12 @@ constexpr int64_t kColdRetryMs = 60'000;    // after a failure
 
 }  // namespace
 
-// As Redis' sampling: each slot moves the average by a share, so that it follows what changes.
-void EngineImpl::NoteTtl(Namespace& space, double slot_average_ms) {
+// As Redis' sampling: each slot moves the average by a share, so that it follows what changes. An
+// average of deadlines, not of times to live, stays right while nobody looks.
+void EngineImpl::NoteDeadlines(Namespace& space, double average_ms) {
   constexpr double kShare = 0.02;
-  double& average = space.average_ttl_ms;
-  average = average == 0 ? slot_average_ms : average + (slot_average_ms - average) * kShare;
+  double& average = space.average_deadline_ms;
+  average = average == 0 ? average_ms : average + (average_ms - average) * kShare;
 }
 
 // Walks slots that have deadlines, a few rows each; expired keys go by removal events.
@@ -37,7 +38,7 @@ bool EngineImpl::SweepExpired(int64_t deadline_us) {
   for (uint32_t walked = 0; walked < slots; walked++) {
     uint16_t ns = uint16_t(sweep_slot_ / kSlotCount), slot = uint16_t(sweep_slot_ % kSlotCount);
     if (namespaces_[ns]->volatiles == 0) {  // a whole database without deadlines
-      namespaces_[ns]->average_ttl_ms = 0;
+      if (namespaces_[ns]->cold_volatiles <= 0) namespaces_[ns]->average_deadline_ms = 0;
       sweep_slot_ = uint32_t(ns + 1) * kSlotCount % slots;
       walked += kSlotCount - 1;
       continue;
@@ -45,14 +46,16 @@ bool EngineImpl::SweepExpired(int64_t deadline_us) {
     SlotTable* table = Slot(ns, slot);
     if (table && table->volatiles > 0) {
       std::vector<Row*> expired;
-      int64_t ttl_sum = 0, with_ttl = 0;
+      int64_t ttl_sum = 0, with_ttl = 0;  // of times to live: sums of deadlines would overflow
       table->rows.ForEach([&](Row* row) {
         if (!row->live() || !row->Has(Row::kHasDeadline)) return;
         if (Expired(row)) return expired.push_back(row);
         ttl_sum += row->deadline().at_ms - now_ms_;
         with_ttl++;
       });
-      if (with_ttl > 0) NoteTtl(*namespaces_[ns], double(ttl_sum) / double(with_ttl));
+      if (with_ttl > 0) {
+        NoteDeadlines(*namespaces_[ns], double(now_ms_) + double(ttl_sum) / double(with_ttl));
+      }
       for (size_t i = 0; i < expired.size(); i++) {
         BeginCommand(now_ms_);
         uint64_t hash = RowTable::HashOf(expired[i]->key(), seed_, kPositionHashBits);

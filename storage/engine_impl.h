@@ -35,6 +35,7 @@
 #include "base/hash.h"
 #include "storage/background.h"
 #include "storage/checkpoint_meta.h"
+#include "storage/cold_read.h"
 #include "storage/collection.h"
 #include "storage/counter.h"
 #include "storage/delta.h"
@@ -302,52 +303,7 @@ class EngineImpl {
   PartitionClock ClockOf(int partition) const;
 
   // --- engine_load.cc ---
-  struct LoadCall {
-    size_t missing;
-    Status status;
-    std::function<void(Status)> done;
-  };
-  struct PendingLoad {
-    uint64_t epoch = 0;        // of the namespace; another one voids the load
-    uint64_t checkpoints = 0;  // so many had ended; one more voids the load
-    bool under_way = false;    // too late to want more
-    ElementWant want;
-    std::vector<std::shared_ptr<LoadCall>> calls;
-  };
   using LoadKey = std::pair<uint16_t, std::string>;
-  // Where a collection's elements stand.
-  struct ElementSource {
-    uint16_t ns = 0;
-    uint64_t position = 0;
-    std::string key;
-    RowKind kind = {};
-  };
-  // One key's part of what a background task reads.
-  struct ColdRead {
-    ColdRead() = default;
-    ColdRead(ColdRead&& other) noexcept
-        : source(std::move(other.source)),
-          serial(other.serial),
-          checkpoints(other.checkpoints),
-          want(std::move(other.want)),
-          read(std::move(other.read)),
-          row(std::exchange(other.row, nullptr)),
-          calls(std::move(other.calls)) {}
-    ~ColdRead();
-    ElementSource source;
-    uint64_t serial = 0;       // of a collection in memory; 0: the head is read, too
-    uint64_t checkpoints = 0;  // so many had ended; one more voids it
-    ElementWant want;
-    ElementsRead read;
-    Row* row = nullptr;  // the object, when its head was read; owned
-    std::vector<std::shared_ptr<LoadCall>> calls;
-  };
-  struct WholeLoad {
-    uint16_t ns = 0;
-    ElementSource source;
-    uint64_t from = 0;
-    std::vector<std::shared_ptr<LoadCall>> calls;
-  };
   bool Resident(std::span<const KeyRef> keys);
   void Load(std::span<const KeyRef> keys, std::function<void(Status)> done);
   // The object of a head record with its element rows; null when the head is not there. Any thread.
@@ -425,9 +381,14 @@ class EngineImpl {
   void FinishColdSweep(const std::shared_ptr<ColdSweep>& sweep, const Status& status);
   // A cold key with this deadline has come into being.
   static void NoteColdDeadline(Namespace* space, SlotTable* table, int64_t at_ms);
+  // Of the slot's cold keys, so many more (fewer) have a deadline.
+  void CountColdVolatiles(uint16_t ns, SlotTable& table, int64_t change) {
+    table.cold_volatiles += change;
+    namespaces_[ns]->cold_volatiles += change;
+  }
 
   // --- engine_evict.cc ---
-  static void NoteTtl(Namespace& space, double slot_average_ms);
+  static void NoteDeadlines(Namespace& space, double average_ms);
   bool EvictionBarren();
   bool AnyEvictable() const;
   bool EvictToLimit(int64_t deadline_us);
@@ -452,8 +413,15 @@ class EngineImpl {
   void Seal(uint64_t hash, Row* row) const;
   struct LeafToCount {
     uint16_t ns, slot;
-    uint64_t count;   // as the table's sum_count
-    uint64_t stored;  // the sum that the checkpoint stored
+    uint64_t count;     // as the table's sum_count
+    int64_t deadlines;  // keys that have one, as the capture took it to be
+    uint64_t stored;    // the sum that the checkpoint stored
+  };
+  // What stands on disk of a leaf, fragments and elements apart.
+  struct LeafCount {
+    uint64_t sum = 0;
+    uint64_t keys = 0;
+    uint64_t deadlines = 0;  // of them
   };
   void NoSumOf(CheckpointJob* job, uint16_t ns, uint16_t slot);
   void CaptureSum(SlotTable& table, uint16_t ns, uint16_t slot, CapturedSlot* captured,
@@ -461,12 +429,12 @@ class EngineImpl {
   void CountLeaves(std::vector<LeafToCount> leaves, std::shared_ptr<const RowSnapshot> snapshot);
   void DropCounting(const std::vector<LeafToCount>& leaves);
   Status CountLeaf(uint16_t ns, uint16_t slot, std::shared_ptr<const RowSnapshot> snapshot,
-                   uint64_t* sum, uint64_t* keys) const;  // any thread
+                   LeafCount* count) const;  // any thread
   // What records on disk count, heads first; any thread. Fragments count while their base lives:
   // dead ones may be left over until the space is needed.
   using LongBases = std::map<std::string, Dot, std::less<>>;  // by head key
   Status HashHead(std::string_view key, std::string_view payload, LongBases* bases,
-                  uint64_t* sum) const;
+                  LeafCount* count) const;
   Status HashElement(std::string_view key, std::string_view payload, const LongBases& bases,
                      uint64_t* sum) const;
 

@@ -73,6 +73,7 @@ void EngineImpl::InstallLoaded(uint16_t ns, std::string_view key, Row* row) {
   if (row->Has(Row::kHasDeadline)) {
     table.volatiles++;
     namespaces_[ns]->volatiles++;
+    CountColdVolatiles(ns, table, -1);
   }
   bool sparse = row->row_form() == RowForm::kCollection && row->collection()->sparse();
   if (!sparse) return;
@@ -116,7 +117,7 @@ bool EngineImpl::Resident(std::span<const KeyRef> keys) {
   return true;
 }
 
-EngineImpl::PendingLoad& EngineImpl::QueueLoad(LoadKey key) {
+PendingLoad& EngineImpl::QueueLoad(LoadKey key) {
   auto [it, is_new] = pending_loads_.try_emplace(key);
   if (is_new) {
     it->second.epoch = namespaces_[key.first]->epoch;

@@ -29,9 +29,13 @@ Status EngineImpl::Recover() {
       SlotTable& table = MakeSlot(uint16_t(ns), uint16_t(slot));
       table.live = captured.live;
       table.captured_at = captured.position;
-      if (captured.deadlines) NoteColdDeadline(namespaces_[ns].get(), &table, 0);  // look soon
+      if (captured.deadlines > 0 || !captured.deadlines_known) {
+        NoteColdDeadline(namespaces_[ns].get(), &table, 0);  // look soon
+      }
+      CountColdVolatiles(uint16_t(ns), table, int64_t(captured.deadlines));
+      table.deadlines_unknown = !captured.deadlines_known;
       table.sum = captured.sum;
-      table.sum_unknown = !captured.sum_known;
+      table.sum_unknown = !captured.sum_known || table.deadlines_unknown;
       table.on_disk = true;
       namespaces_[ns]->live += captured.live;
     }
@@ -205,6 +209,7 @@ bool EngineImpl::ReplayUnseen(uint16_t ns, uint16_t slot, uint64_t hash, Dot dot
   table.rows.Insert(hash, stand_in);
   MarkNew(table, hash, stand_in);
   table.sum_unknown = true;  // what the old object had in it is not known
+  if (effect.had_deadline) CountColdVolatiles(ns, table, -1);
   table.resident++;
   namespaces_[ns]->resident++;
   *row = stand_in;

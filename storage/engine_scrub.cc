@@ -37,12 +37,6 @@ struct ScrubFindings {
   }
 };
 
-// What was found on disk of a leaf.
-struct FoundLeaf {
-  uint64_t sum = 0;
-  uint64_t keys = 0;
-};
-
 uint64_t LeafOf(std::string_view key) {  // its first bytes: namespace and position
   ByteReader in(key);
   uint64_t ns = in.Big(2);
@@ -85,13 +79,11 @@ void EngineImpl::ScrubTask() {
   Status status = SnapshotWithMeta(&snapshot, &meta);
   found.Note(status);
   if (!snapshot) snapshot = store_->TakeSnapshot();
-  std::map<uint64_t, FoundLeaf> leaves;
+  std::map<uint64_t, LeafCount> leaves;
   LongBases bases;
   auto heads = store_->NewHeadIterator({}, {}, snapshot);
   for (; heads->Valid() && !stopping_; heads->Next(), found.rows++) {
-    FoundLeaf& leaf = leaves[LeafOf(heads->key())];
-    leaf.keys++;
-    found.Note(HashHead(heads->key(), heads->value(), &bases, &leaf.sum));
+    found.Note(HashHead(heads->key(), heads->value(), &bases, &leaves[LeafOf(heads->key())]));
   }
   found.Note(heads->status());
   auto rows = store_->NewRowIterator({}, {}, snapshot);
@@ -107,7 +99,7 @@ void EngineImpl::ScrubTask() {
     for (size_t slot = 0; slot < kSlotCount; slot++) {
       const CapturedSlot& stored = meta.slots[ns][slot];
       auto at = leaves.find(ns * kSlotCount + slot);
-      FoundLeaf leaf = at == leaves.end() ? FoundLeaf{} : at->second;
+      LeafCount leaf = at == leaves.end() ? LeafCount{} : at->second;
       if (stored.live == 0 && leaf.keys == 0 && leaf.sum == 0 && stored.sum == 0) continue;
       found.leaves += stored.sum_known;
       if (stored.live != leaf.keys) {

@@ -25,10 +25,13 @@ void EngineImpl::CaptureSum(SlotTable& table, uint16_t ns, uint16_t slot, Captur
                             std::vector<LeafToCount>* to_count) {
   captured->sum = table.sum;
   captured->sum_known = !table.sum_unknown && table.sum_count == 0;
+  int64_t deadlines = int64_t(table.volatiles) + table.cold_volatiles;
+  captured->deadlines = uint64_t(std::clamp<int64_t>(deadlines, 0, int64_t(table.live)));
+  captured->deadlines_known = !table.deadlines_unknown;
   if (!table.sum_unknown || table.sum_count != 0) return;
   table.sum_unknown = false;
   table.sum_count = ++sum_counts_;
-  to_count->push_back({ns, slot, table.sum_count, 0});
+  to_count->push_back({ns, slot, table.sum_count, deadlines, 0});
 }
 
 void EngineImpl::CountLeaves(std::vector<LeafToCount> leaves,
@@ -36,20 +39,22 @@ void EngineImpl::CountLeaves(std::vector<LeafToCount> leaves,
   if (leaves.empty()) return;
   scrub_pool_->Post([this, leaves = std::move(leaves), snapshot]() mutable {
     Status status;
-    std::vector<std::pair<LeafToCount, uint64_t>> counted;
+    std::vector<std::pair<LeafToCount, LeafCount>> counted;
     for (const LeafToCount& leaf : leaves) {
-      uint64_t sum = 0, keys = 0;
-      if (status.ok() && !stopping_) status = CountLeaf(leaf.ns, leaf.slot, snapshot, &sum, &keys);
+      LeafCount count;
+      if (status.ok() && !stopping_) status = CountLeaf(leaf.ns, leaf.slot, snapshot, &count);
       if (!status.ok() || stopping_) break;
-      counted.emplace_back(leaf, sum);
+      counted.emplace_back(leaf, count);
     }
     snapshot.reset();
     PostToDataThread([this, leaves = std::move(leaves), counted = std::move(counted), status] {
       if (!status.ok()) LogWarning("counting leaf sums failed: " + status.message());
-      for (const auto& [leaf, sum] : counted) {
+      for (const auto& [leaf, count] : counted) {
         SlotTable* table = Slot(leaf.ns, leaf.slot);
         if (!table || table->sum_count != leaf.count) continue;  // cleared meanwhile
-        table->sum += sum - leaf.stored;
+        table->sum += count.sum - leaf.stored;
+        CountColdVolatiles(leaf.ns, *table, int64_t(count.deadlines) - leaf.deadlines);
+        table->deadlines_unknown = false;
         table->sum_count = 0;
         stats_.leaves_counted++;
       }
@@ -69,27 +74,26 @@ void EngineImpl::DropCounting(const std::vector<LeafToCount>& leaves) {
 }
 
 Status EngineImpl::CountLeaf(uint16_t ns, uint16_t slot,
-                             std::shared_ptr<const RowSnapshot> snapshot, uint64_t* sum,
-                             uint64_t* keys) const {
+                             std::shared_ptr<const RowSnapshot> snapshot, LeafCount* count) const {
   uint64_t first = uint64_t(slot) << kPositionHashBits;
   KeyRange range = PositionRange(ns, first, first + (1ull << kPositionHashBits) - 1);
   Status status;
   LongBases bases;
   auto heads = store_->NewHeadIterator(range.lower, range.upper, snapshot);
   for (; heads->Valid() && status.ok(); heads->Next()) {
-    status = HashHead(heads->key(), heads->value(), &bases, sum);
-    (*keys)++;
+    status = HashHead(heads->key(), heads->value(), &bases, count);
   }
   if (status.ok()) status = heads->status();
   auto rows = store_->NewRowIterator(range.lower, range.upper, snapshot);
   for (; rows->Valid() && status.ok() && !stopping_; rows->Next()) {
-    status = HashElement(rows->key(), rows->value(), bases, sum);
+    status = HashElement(rows->key(), rows->value(), bases, &count->sum);
   }
   return status.ok() ? rows->status() : status;
 }
 
 Status EngineImpl::HashHead(std::string_view key, std::string_view payload, LongBases* bases,
-                            uint64_t* sum) const {
+                            LeafCount* count) const {
+  count->keys++;
   Result<HeadKey> head = DecodeHeadKey(key);
   if (!head.ok()) return head.status();
   Result<DecodedHead> object = DecodeHead(head->key, payload, seed_);
@@ -98,7 +102,8 @@ Status EngineImpl::HashHead(std::string_view key, std::string_view payload, Long
   }
   uint64_t hash = head->position << (64 - kPositionHashBits);
   Seal(hash, object->row);
-  *sum += CleanSum(hash, object->row);
+  count->sum += CleanSum(hash, object->row);
+  count->deadlines += object->row->Has(Row::kHasDeadline);
   if (object->may_have_fragments) bases->emplace(std::string(key), object->row->dot);
   FreeWholeRow(object->row);
   return Status::Ok();

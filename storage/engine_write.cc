@@ -68,17 +68,19 @@ void EngineImpl::WriteBase(KeyView* view, std::string_view value, DeadlineChange
   if (Entangled(*view)) return WriteBaseIrregular(view, value, deadline_ms);
   Dot dot = EventDot(view->ns_, view->slot_);
   uint8_t same_key = 0;
+  uint8_t had_deadline = old && old->Has(Row::kHasDeadline) ? kTagHadDeadline : 0;
   // A clear, where rows of the old value stand on disk: replay need not load it to know of them.
   bool clears = old && (!replaces_string || old->Has(Row::kHasRows));
   if (clears) {
-    PutEffectHead(record_, RowKind::kClear, 0, view->key_);
+    PutEffectHead(record_, RowKind::kClear, had_deadline, view->key_);
     record_->push_back(char(ClearScope::kKey));
     ClockOf(PartitionOfSlot(view->slot_)).EncodeTo(record_);
     same_key = kTagSameKey;
   }
   Dot removed = replaces_string && !clears && old->dot != dot ? old->dot : 0;
   PutEffectHead(record_, RowKind::kBase,
-                uint8_t(kTagValue | (removed ? kTagRemoved : 0) | same_key), view->key_);
+                uint8_t(kTagValue | (removed ? kTagRemoved | had_deadline : 0) | same_key),
+                view->key_);
   if (removed) PutRemoved(record_, removed);
   PutLengthPrefixed(record_, value);
   bool has_deadline = deadline_ms != kNoDeadline;
@@ -175,13 +177,14 @@ void EngineImpl::RemoveKey(KeyView* view) {
   if (Entangled(*view)) return RemoveKeyIrregular(view);
   Row* row = view->row_;
   Dot dot = EventDot(view->ns_, view->slot_);
+  uint8_t had_deadline = row->Has(Row::kHasDeadline) ? kTagHadDeadline : 0;
   bool base_alone = row->object_type() == ObjectType::kString && !row->Has(Row::kHasRows);
   if (base_alone && row->dot != dot) {
     // What hangs on the base (deadline, totals, fragments) goes with it.
-    PutEffectHead(record_, RowKind::kBase, kTagRemoved, view->key_);
+    PutEffectHead(record_, RowKind::kBase, kTagRemoved | had_deadline, view->key_);
     PutRemoved(record_, row->dot);
   } else {
-    PutEffectHead(record_, RowKind::kClear, 0, view->key_);
+    PutEffectHead(record_, RowKind::kClear, had_deadline, view->key_);
     record_->push_back(char(ClearScope::kKey));
     ClockOf(PartitionOfSlot(view->slot_)).EncodeTo(record_);
   }

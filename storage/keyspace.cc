@@ -253,11 +253,14 @@ uint64_t Keyspace::size() const { return engine_->Ns(engine_->NamespaceOf(databa
 
 int64_t Keyspace::average_ttl_ms() const {
   const Namespace& space = engine_->Ns(engine_->NamespaceOf(database_));
-  return space.volatiles > 0 ? int64_t(space.average_ttl_ms) : 0;
+  double left_ms = space.average_deadline_ms - double(engine_->now_ms_);
+  return volatile_keys() > 0 && left_ms > 0 ? int64_t(left_ms) : 0;
 }
 
 uint64_t Keyspace::volatile_keys() const {
-  return engine_->Ns(engine_->NamespaceOf(database_)).volatiles;
+  const Namespace& space = engine_->Ns(engine_->NamespaceOf(database_));
+  int64_t keys = int64_t(space.volatiles) + space.cold_volatiles;
+  return keys > 0 ? uint64_t(keys) : 0;
 }
 
 std::optional<std::string> Keyspace::RandomKey(class Random& random) {

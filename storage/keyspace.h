@@ -176,8 +176,8 @@ class Keyspace {
   SetView Set(std::string_view key);
 
   uint64_t size() const;           // DBSIZE
-  uint64_t volatile_keys() const;  // keys with a deadline
-  int64_t average_ttl_ms() const;  // of those, as the expiry sweep has met them; 0 when none
+  uint64_t volatile_keys() const;  // keys with a deadline, in memory or on disk
+  int64_t average_ttl_ms() const;  // of those, as the expiry sweeps have met them; 0 when none
 
   // Walks. While keys are on disk only, each needs what Engine::PrepareWalks has read for the
   // KeyWalk that says the same (storage/key_walk.h).

@@ -46,8 +46,9 @@ namespace redynamo {
 
 using LogPosition = uint64_t;
 
-// 2: an events record may exchange databases (storage/delta.h). Older ones are read.
-inline constexpr uint32_t kLogFormatVersion = 2;
+// 2: an events record may exchange databases (storage/delta.h). 3: effects tell of deadlines that
+// go with what they remove; of older ones nothing is concluded. Older ones are read.
+inline constexpr uint32_t kLogFormatVersion = 3;
 inline constexpr uint64_t kSegmentHeaderBytes = 64;
 inline constexpr uint64_t kBatchFrameBytes = 24;
 inline constexpr uint64_t kRecordFrameBytes = 8;         // before the payload

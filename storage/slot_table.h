@@ -40,6 +40,8 @@ struct SlotTable {
   bool sum_unknown = false;  // to be counted anew after the next checkpoint
   uint64_t sum_count = 0;    // of the count under way, whose result corrects `sum`; 0: none
   int64_t cold_deadline_ms = kNoColdDeadline;  // no cold key is due before (engine_expire.cc)
+  int64_t cold_volatiles = 0;                  // cold keys with a deadline
+  bool deadlines_unknown = false;              // cold_volatiles is a guess, to be counted anew
   uint64_t cold() const { return live - resident; }
 };
 
@@ -48,8 +50,9 @@ struct Namespace {
   uint16_t id;
   std::array<std::unique_ptr<SlotTable>, kSlotCount> slots;
   uint64_t live = 0, resident = 0, volatiles = 0, sparse = 0;
+  int64_t cold_volatiles = 0;
   uint32_t tables = 0;
-  double average_ttl_ms = 0;                   // a running figure of the expiry sweep
+  double average_deadline_ms = 0;              // a running figure of the expiry sweeps
   int64_t cold_deadline_ms = kNoColdDeadline;  // of the earliest slot, or before
   uint64_t epoch = 0;  // grows when the namespace is cleared: voids loads under way
 };

@@ -37,6 +37,7 @@ bool Same(const CheckpointMeta& a, const CheckpointMeta& b) {
     for (size_t i = 0; i < a.slots[ns].size(); i++) {
       const CapturedSlot &left = a.slots[ns][i], &right = b.slots[ns][i];
       if (left.live != right.live || left.position != right.position) return false;
+      if (left.deadlines != right.deadlines) return false;
     }
   }
   return a.position == b.position && a.database_ns_position == b.database_ns_position &&

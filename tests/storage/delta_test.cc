@@ -68,6 +68,7 @@ TEST_CASE("delta: whatever is written is read back") {
       CHECK(got.index == want.index);
       CHECK(got.removed == want.removed);
       CHECK(got.has_value == want.has_value);
+      CHECK(got.had_deadline == want.had_deadline);
       CHECK(got.value == want.value);
       CHECK(got.number == want.number);
       CHECK(got.context == want.context);

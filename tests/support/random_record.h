@@ -50,11 +50,12 @@ struct RandomRecord {
     for (uint64_t n = clear ? 0 : random.Below(3); n > 0; n--) {
       effect.removed.push_back(SomeDot(random));
     }
+    effect.had_deadline = random.Below(2) == 0;
     last_effect_at = bytes.size();
     PutEffectHead(
         &bytes, effect.kind,
         uint8_t((effect.has_value ? kTagValue : 0) | (effect.removed.empty() ? 0 : kTagRemoved) |
-                (same_key ? kTagSameKey : 0)),
+                (same_key ? kTagSameKey : 0) | (effect.had_deadline ? kTagHadDeadline : 0)),
         effect.key);
     PutElement(random, &effect);
     if (!effect.removed.empty()) {

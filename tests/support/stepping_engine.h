@@ -138,10 +138,11 @@ class SteppingEngine {
     for (uint32_t slot = 0; slot < kSlotCount; slot++) {
       const CapturedSlot& stored = meta->slots[0][slot];
       if (stored.position == 0 || !stored.sum_known) continue;
-      uint64_t sum = 0, keys = 0;
-      REQUIRE(engine->CountLeaf(0, uint16_t(slot), snapshot, &sum, &keys).ok());
-      CHECK(sum == stored.sum);
-      CHECK(keys == stored.live);
+      EngineImpl::LeafCount count;
+      REQUIRE(engine->CountLeaf(0, uint16_t(slot), snapshot, &count).ok());
+      CHECK(count.sum == stored.sum);
+      CHECK(count.keys == stored.live);
+      CHECK(count.deadlines == stored.deadlines);
     }
   }
 
