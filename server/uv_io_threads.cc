@@ -22,7 +22,7 @@ namespace {
 
 // A connection between accept and its thread: libuv binds a handle to a loop, so the descriptor
 // moves on as a copy.
-struct Accepted {
+struct AcceptedSocket {
   union {
     uv_handle_t any;
     uv_stream_t stream;
@@ -32,7 +32,8 @@ struct Accepted {
 
   void Close() {
     handle.any.data = this;
-    uv_close(&handle.any, [](uv_handle_t* closed) { delete static_cast<Accepted*>(closed->data); });
+    uv_close(&handle.any,
+             [](uv_handle_t* closed) { delete static_cast<AcceptedSocket*>(closed->data); });
   }
 };
 
@@ -63,7 +64,7 @@ void UvIoThreads::SetLimits() {
 }
 
 void UvIoThreads::Accept(uv_stream_t* listener, bool unix_socket) {
-  auto* accepted = new Accepted;
+  auto* accepted = new AcceptedSocket;
   if (unix_socket) {
     uv_pipe_init(loop_.uv(), &accepted->handle.pipe, 0);
   } else {
