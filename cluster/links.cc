@@ -11,7 +11,7 @@ std::string_view LinkDownText(LinkDown reason) {
     case LinkDown::kRefused: return "the node does not belong here";
     case LinkDown::kBadBytes: return "it sent what cannot be understood";
     case LinkDown::kNotReading: return "it does not read what is sent to it";
-    case LinkDown::kDisconnected: return "it was told to go";
+    case LinkDown::kDisconnected: return "this node has closed it";
   }
   return "?";
 }

@@ -72,7 +72,8 @@ struct LinkReport {
 
 // Since the start, over all links.
 struct LinkStats {
-  uint64_t links_up = 0;  // now
+  uint64_t links_up = 0;     // now
+  uint64_t connections = 0;  // now: of links, spare ones, and of those that have not said Hello yet
   uint64_t messages_in = 0, messages_out = 0;
   uint64_t bytes_in = 0, bytes_out = 0;
   uint64_t dropped_events = 0;      // SendResult::kDropped

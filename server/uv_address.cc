@@ -5,6 +5,8 @@
 
 #include <cstring>
 
+#include "base/number.h"
+
 namespace redynamo {
 
 std::string AddressText(const sockaddr_storage& address) {
@@ -78,6 +80,31 @@ Result<BindAddress> ResolveBindAddress(const std::string& word, int port) {
   std::memcpy(&bound.address, found->ai_addr, found->ai_addrlen);
   freeaddrinfo(found);
   return bound;
+}
+
+Result<HostPort> SplitHostPort(const std::string& text) {
+  size_t colon = text.rfind(':');
+  HostPort parts;
+  if (colon != std::string::npos) {
+    parts.host = text.substr(0, colon);
+    int64_t port = 0;
+    bool number = ParseInt64(std::string_view(text).substr(colon + 1), &port);
+    if (number && port > 0 && port <= 65535) parts.port = int(port);
+  }
+  bool bracketed = parts.host.starts_with('[') && parts.host.ends_with(']');
+  if (bracketed) parts.host = parts.host.substr(1, parts.host.size() - 2);
+  bool bare_v6 = !bracketed && parts.host.find(':') != std::string::npos;
+  if (parts.host.empty() || parts.port == 0 || bare_v6) {
+    return InvalidArgument("'" + text + "' is not host:port");
+  }
+  return parts;
+}
+
+bool NumericAddress(const HostPort& from, sockaddr_storage* address) {
+  auto* v4 = reinterpret_cast<sockaddr_in*>(address);
+  auto* v6 = reinterpret_cast<sockaddr_in6*>(address);
+  return uv_ip4_addr(from.host.c_str(), from.port, v4) == 0 ||
+         uv_ip6_addr(from.host.c_str(), from.port, v6) == 0;
 }
 
 }  // namespace redynamo

@@ -30,4 +30,13 @@ struct BindAddress {
 };
 Result<BindAddress> ResolveBindAddress(const std::string& word, int port);
 
+// "host:port" or "[v6]:port", for connecting. kInvalidArgument names what is wrong.
+struct HostPort {
+  std::string host;  // without brackets
+  int port = 0;      // 1..65535
+};
+Result<HostPort> SplitHostPort(const std::string& text);
+// False when the host is a name, which would have to be looked up.
+bool NumericAddress(const HostPort& from, sockaddr_storage* address);
+
 }  // namespace redynamo
