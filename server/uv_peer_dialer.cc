@@ -132,10 +132,6 @@ void UvPeerDialer::Met(const std::string& address, const Id128& node) {
   target->failure_told = false;
 }
 
-void UvPeerDialer::Announced(const std::string& address, const Id128& node) {
-  if (Target* target = Find(address)) target->node = node;
-}
-
 // A link that did not live long counts as a failed try: two nodes that cannot get on with each
 // other must not dial ten times a second.
 void UvPeerDialer::Lost(const Id128& node, int64_t lived_ms) {

@@ -45,8 +45,6 @@ class UvPeerDialer {
   void MetSelf(const std::string& address);
   // There is a link, or a spare one, with the node that answers there.
   void Met(const std::string& address, const Id128& node);
-  // A node announces this address as its own.
-  void Announced(const std::string& address, const Id128& node);
   // The link with a node is down, after so long.
   void Lost(const Id128& node, int64_t lived_ms);
 

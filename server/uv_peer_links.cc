@@ -256,7 +256,6 @@ Status UvPeerLinks::HandleHello(Link* link, const wire::Hello& hello) {
 
 void UvPeerLinks::Welcome(Link* link) {
   dialer_.Met(link->target, link->peer());
-  dialer_.Announced(link->hello.ring_address, link->peer());
   link->connection->AllowLongFrames();
   auto at = up_.find(link->peer());
   if (at == up_.end()) return BecomeUp(link);
