@@ -224,7 +224,7 @@ void UvLoop::EngineOpened() {
 
 void UvLoop::OnAsync() {
   turn_has_work_ = true;
-  if (opened_.load(std::memory_order_acquire) && open_result_) EngineOpened();
+  if (!stopped_ && opened_.load(std::memory_order_acquire) && open_result_) EngineOpened();
   if (signal_count.load() > 0 && !shutdown_) {
     LogWarning(fmt::format("Received {} scheduling shutdown...",
                            signal_number.load() == SIGINT ? "SIGINT" : "SIGTERM"));
@@ -304,7 +304,7 @@ void UvLoop::EndTurn() {
   uint64_t position = server_.ReleasablePosition();
   FlushConnections(position);
   if (io_threads_) io_threads_->Flush(position);
-  if (shutdown_ && !stopped_ && !server_.loading().loading) Stop();
+  if (shutdown_ && !stopped_) Stop();
 }
 
 // Connections whose replies wait for a later position stay in the list.
@@ -358,8 +358,14 @@ void UvLoop::Stop() {
   uv_stop(&loop_);
 }
 
+// The thread that opens the engine may still be at it: the process then ends as a crash would end
+// it, at any point of a recovery, which the next one is made for.
 void UvLoop::CloseEngine() {
-  if (!server_.has_engine()) return;
+  if (!server_.has_engine()) {
+    if (shutdown_)
+      LogNotice("Stopped during recovery: nothing has changed, the next start does it");
+    return;
+  }
   LogNotice("User requested shutdown...");
   bool checkpoint = shutdown_ && shutdown_->checkpoint;
   Status status = server_.CloseEngine(checkpoint);

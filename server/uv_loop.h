@@ -43,9 +43,10 @@ class UvLoop : public LoopControl {
   // Opens the sockets of the settings. An error names the address.
   Status Listen();
   // Opens the engine on a thread of its own while clients are already answered -LOADING, then
-  // serves until the stop. Gives the exit code of the process: 0 after an orderly stop, 1 when the
-  // engine refused to open (the reason has been logged). The log failing ends the process with 74.
-  // `on_ready` runs when the engine is open.
+  // serves until the stop; one that is asked for meanwhile does not wait for the opening, whose
+  // thread then ends with the process. Gives the exit code of the process: 0 after a stop, 1 when
+  // the engine refused to open (the reason has been logged). The log failing ends the process
+  // with 74. `on_ready` runs when the engine is open.
   int Run(std::function<void()> on_ready);
 
   // LoopControl

@@ -19,6 +19,7 @@ import self_test  # noqa: E402
 import support  # noqa: E402
 from crash_test import crash_rounds  # noqa: E402
 import failure_tests  # noqa: E402
+import loading_tests  # noqa: E402
 import memory_tests  # noqa: E402
 import network_tests  # noqa: E402
 
@@ -32,6 +33,7 @@ def checker_bites():
 def tests(rounds, seed):
     yield "the checker finds every kind of fault", checker_bites
     yield from failure_tests.TESTS
+    yield from loading_tests.TESTS
     yield from memory_tests.TESTS
     yield from network_tests.TESTS
     for fsync in ("always", "everysec"):
