@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <utility>
 
 namespace redynamo {
@@ -36,8 +37,15 @@ void Background::Stop() {
     stopping_ = true;
   }
   ready_.notify_all();
+  stopped_.notify_all();
   for (auto& thread : threads_) thread.join();
   threads_.clear();
+}
+
+void Background::Pause(int64_t us) {
+  if (us <= 0) return;
+  std::unique_lock lock(mutex_);
+  stopped_.wait_for(lock, std::chrono::microseconds(us), [this] { return stopping_; });
 }
 
 void Background::Run(int nice) {

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <condition_variable>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <mutex>
@@ -22,13 +23,15 @@ class Background {
 
   // Any thread. Tasks of one pool run in order of posting, `threads` at a time.
   void Post(std::function<void()> task);
+  // Within a task: its thread does nothing for so long, or until Stop.
+  void Pause(int64_t us);
   // Runs what has been posted, then ends the threads. Idempotent.
   void Stop();
 
  private:
   void Run(int nice);
   std::mutex mutex_;
-  std::condition_variable ready_;
+  std::condition_variable ready_, stopped_;
   std::deque<std::function<void()>> tasks_;
   bool stopping_ = false;
   std::vector<std::thread> threads_;

@@ -68,6 +68,7 @@ Status EngineImpl::Open() {
   background_ = std::make_unique<Background>(kBackgroundThreads, kLoadNice);
   checkpoint_pool_ = std::make_unique<TwoSpeedBackground>(kCheckpointNice, kUrgentCheckpointNice);
   scrub_pool_ = std::make_unique<Background>(1, kScrubNice);
+  expire_pool_ = std::make_unique<Background>(1, kScrubNice);
   free_pool_ = std::make_unique<Background>(1, kFreeNice);
   return Recover();
 }
@@ -89,6 +90,7 @@ Status EngineImpl::Close(bool checkpoint) {
   Status status = log_->Close();
   stopping_ = true;
   scrub_pool_->Stop();
+  expire_pool_->Stop();
   checkpoint_pool_->Stop();
   background_->Stop();
   Poll();

@@ -113,6 +113,7 @@ EngineImpl::EngineImpl(const EngineOptions& options, EngineHooks hooks, const Cl
 EngineImpl::~EngineImpl() {
   stopping_ = true;
   if (scrub_pool_) scrub_pool_->Stop();
+  if (expire_pool_) expire_pool_->Stop();
   if (checkpoint_pool_) checkpoint_pool_->Stop();
   if (background_) background_->Stop();
   if (free_pool_) free_pool_->Stop();

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Removing expired keys that nobody asks for, by removal events. Resident ones are found by walking
 // slots that have deadlines. Of cold ones each slot knows a time before which none is due; when
-// that has come, the background reads the slot's heads, what has expired is loaded and removed, and
+// that has come, the background reads the slot's heads, what has expired is removed, and
 // the earliest deadline among the rest is when to look again:
 //
 //   SET k v EX 60, checkpoint, page-out   slot: nothing cold is due before k's deadline
-//   60 s later                            heads are read; k is loaded, and goes as any expired key
+//   60 s later                            heads are read; k goes as any expired key
+//
+// The background reads a batch, the data thread removes it, and so on until nothing is due, with
+// pauses that leave the data thread most of its time. A batch is void when a checkpoint has been
+// ingested since it was read; it is read again.
 #include <algorithm>
 #include <array>
 
@@ -18,9 +22,11 @@ namespace redynamo {
 namespace {
 
 constexpr int kSweepRows = 32;
-constexpr int kColdSweepSlots = 64;         // whose heads are read by one background task
-constexpr size_t kColdSweepKeysMax = 1000;  // then the task's other slots wait for the next one
-constexpr int64_t kColdRetryMs = 60'000;    // after a failure
+constexpr int kColdSweepSlots = 64;        // whose heads are read by one background task
+constexpr size_t kColdSweepKeysMax = 256;  // removed in one go
+// The data thread is left alone for so many times as long as that took: a tenth is for sweeps.
+constexpr int64_t kColdSweepPauses = 9;
+constexpr int64_t kColdRetryMs = 60'000;  // after a failure
 
 }  // namespace
 
@@ -76,38 +82,55 @@ void EngineImpl::NoteColdDeadline(Namespace* space, SlotTable* table, int64_t at
   space->cold_deadline_ms = std::min(space->cold_deadline_ms, at_ms);
 }
 
-// Of one background task: heads of slots [first, first + kColdSweepSlots).
+// A walk over the heads of slots [first, first + kColdSweepSlots), batch by batch.
 struct EngineImpl::ColdSweep {
+  ~ColdSweep() {
+    for (Row* row : expired) FreeWholeRow(row);
+  }
   uint16_t ns, first;
   int64_t now_ms;
+  uint64_t epoch;  // of the namespace: another one ends the walk
   std::array<bool, kColdSweepSlots> due{};
   std::array<int64_t, kColdSweepSlots> earliest_ms{};  // deadline that is still to come
-  std::vector<std::string> expired;
+  std::string from;                                    // head key; empty: the beginning
+  // Of the batch being read:
+  uint64_t checkpoints = 0;  // so many had ended; one more voids it
+  std::vector<Row*> expired;
+  int64_t ttl_sum = 0, with_ttl = 0;  // of those to come
+  std::string next;                   // head key to go on from; empty: that was the end
 };
 
-// Begins a sweep of the next slots in which a cold key may be due, unless one is under way.
-void EngineImpl::StepColdSweep() {
+// What goes is a mark until a checkpoint takes it from the disk, too: not when memory is full of
+// what only a checkpoint can let go.
+bool EngineImpl::ColdSweepsWait() const {
   bool warming_up = options_.warm_up && !warm_up_done_;  // soon resident, most of them
-  if (cold_sweep_busy_ || warming_up || !active_expire_) return;
+  return warming_up || !active_expire_ || DirtyMemoryHigh() || WritersMustWait();
+}
+
+// Begins a sweep of the next slots in which a cold key may be due, unless one is under way.
+void EngineImpl::StepColdSweep(int64_t pause_us) {
+  if (cold_sweep_busy_ || ColdSweepsWait()) return;
   for (auto& space : namespaces_) {
     if (space->cold_deadline_ms > now_ms_) continue;
     int64_t earliest_ms = kNoColdDeadline;
-    for (uint32_t slot = 0; slot < kSlotCount; slot++) {
+    for (uint32_t i = 0; i < kSlotCount; i++) {
+      uint16_t slot = uint16_t((cold_sweep_slot_ + i) % kSlotCount);
       SlotTable* table = space->slots[slot].get();
       if (!table) continue;
       if (table->cold() == 0) table->cold_deadline_ms = kNoColdDeadline;
-      if (table->cold_deadline_ms <= now_ms_) return StartColdSweep(space->id, uint16_t(slot));
+      if (table->cold_deadline_ms <= now_ms_) return StartColdSweep(space->id, slot, pause_us);
       earliest_ms = std::min(earliest_ms, table->cold_deadline_ms);
     }
     space->cold_deadline_ms = earliest_ms;
   }
 }
 
-void EngineImpl::StartColdSweep(uint16_t ns, uint16_t first) {
+void EngineImpl::StartColdSweep(uint16_t ns, uint16_t first, int64_t pause_us) {
   auto sweep = std::make_shared<ColdSweep>();
   sweep->ns = ns;
   sweep->first = first;
   sweep->now_ms = now_ms_;
+  sweep->epoch = namespaces_[ns]->epoch;
   sweep->earliest_ms.fill(kNoColdDeadline);
   for (int i = 0; i < kColdSweepSlots && first + i < kSlotCount; i++) {
     SlotTable* table = Slot(ns, uint16_t(first + i));
@@ -116,71 +139,103 @@ void EngineImpl::StartColdSweep(uint16_t ns, uint16_t first) {
     table->cold_deadline_ms = kNoColdDeadline;  // what is paged out meanwhile brings it down again
   }
   cold_sweep_busy_ = true;
-  scrub_pool_->Post([this, sweep] {
+  cold_sweep_slot_ = uint32_t(first) + kColdSweepSlots;
+  PostColdSweep(std::move(sweep), pause_us);
+}
+
+void EngineImpl::PostColdSweep(std::shared_ptr<ColdSweep> sweep, int64_t pause_us) {
+  sweep->checkpoints = stats_.checkpoints;
+  expire_pool_->Post([this, sweep, pause_us] {
+    expire_pool_->Pause(pause_us);
     Status status = ReadColdSweep(sweep.get());
     PostToDataThread([this, sweep, status] { FinishColdSweep(sweep, status); });
   });
 }
 
-// In the background.
-Status EngineImpl::ReadColdSweep(ColdSweep* sweep) const {
+// In the background: the next batch.
+Status EngineImpl::ReadColdSweep(ColdSweep* sweep) {
   uint64_t end = std::min<uint64_t>(sweep->first + kColdSweepSlots, kSlotCount);
   KeyRange range = PositionRange(sweep->ns, uint64_t(sweep->first) << kPositionHashBits,
                                  (end << kPositionHashBits) - 1);
-  auto it = store_->NewHeadIterator(range.lower, range.upper);
-  size_t last = SIZE_MAX;
+  auto it = store_->NewHeadIterator(sweep->from.empty() ? range.lower : sweep->from, range.upper);
+  sweep->next.clear();
   for (; it->Valid() && !stopping_; it->Next()) {
     Result<HeadKey> head = DecodeHeadKey(it->key());
     if (!head.ok()) return head.status();
     size_t index = size_t(head->position >> kPositionHashBits) - sweep->first;
     if (index >= sweep->due.size() || !sweep->due[index]) continue;
-    // Enough: the slots from this one on stay due. A slot that was begun is read to its end, since
-    // what is removed stands on disk until the next checkpoint, and would be found first again.
-    if (index != last && sweep->expired.size() >= kColdSweepKeysMax) {
-      std::fill(sweep->earliest_ms.begin() + long(index), sweep->earliest_ms.end(), 0);
-      break;
-    }
-    last = index;
     ObjectType type;
     int64_t deadline_ms;
     Status status = ReadHeadSummary(it->value(), &type, &deadline_ms);
     if (!status.ok()) return status;
     if (deadline_ms == kNoDeadline) continue;
-    if (deadline_ms <= sweep->now_ms) {
-      sweep->expired.emplace_back(head->key);
-    } else {
+    if (deadline_ms > sweep->now_ms) {
       sweep->earliest_ms[index] = std::min(sweep->earliest_ms[index], deadline_ms);
+      sweep->ttl_sum += deadline_ms - sweep->now_ms;
+      sweep->with_ttl++;
+      continue;
     }
+    if (sweep->expired.size() == kColdSweepKeysMax) {
+      sweep->next = it->key();
+      break;
+    }
+    Result<Row*> built = BuildObject(sweep->ns, head->position, head->key, it->value());
+    if (!built.ok()) return built.status();
+    sweep->expired.push_back(*built);
   }
   return it->status();
 }
 
 void EngineImpl::FinishColdSweep(const std::shared_ptr<ColdSweep>& sweep, const Status& status) {
-  if (!status.ok()) LogWarning("looking for expired keys on disk failed: " + status.message());
+  if (stopping_) return;
   Namespace& space = *namespaces_[sweep->ns];
+  std::vector<Row*> expired;
+  expired.swap(sweep->expired);
+  int64_t begin_us = clock_->MonotonicUs();
+  bool same_space = sweep->epoch == space.epoch;
+  bool stands = status.ok() && same_space && sweep->checkpoints == stats_.checkpoints;
+  if (stands && sweep->with_ttl > 0) {
+    double average_ttl_ms = double(sweep->ttl_sum) / double(sweep->with_ttl);
+    NoteDeadlines(space, double(sweep->now_ms) + average_ttl_ms);
+  }
+  sweep->ttl_sum = sweep->with_ttl = 0;
+  bool room = true;  // in the log
+  for (Row* row : expired) {
+    if (stands && room) {
+      room = RemoveCold(sweep->ns, row);
+    } else {
+      FreeObject(row);
+    }
+  }
+  int64_t pause_us = (clock_->MonotonicUs() - begin_us) * kColdSweepPauses;
+  bool goes_on = status.ok() && same_space && room && !ColdSweepsWait();
+  if (goes_on && stands) sweep->from = sweep->next;
+  if (goes_on && (!stands || !sweep->next.empty())) return PostColdSweep(sweep, pause_us);
+  if (!status.ok()) LogWarning("looking for expired keys on disk failed: " + status.message());
   for (int i = 0; i < kColdSweepSlots; i++) {
     if (!sweep->due[size_t(i)]) continue;
     SlotTable* table = Slot(sweep->ns, uint16_t(sweep->first + i));
-    int64_t next_ms = status.ok() ? sweep->earliest_ms[size_t(i)] : now_ms_ + kColdRetryMs;
+    int64_t next_ms = goes_on       ? sweep->earliest_ms[size_t(i)]
+                      : status.ok() ? 0
+                                    : now_ms_ + kColdRetryMs;
     if (table) NoteColdDeadline(&space, table, next_ms);
   }
-  int database = DatabaseOf(sweep->ns);
-  if (!status.ok() || database < 0 || sweep->expired.empty()) {
-    cold_sweep_busy_ = false;
-    return;
-  }
-  std::vector<KeyRef> refs;
-  for (const std::string& key : sweep->expired) refs.push_back({database, key, ElementNeed::kNone});
-  Load(refs, [this, sweep, database](const Status& loaded) {
-    cold_sweep_busy_ = false;
-    if (!loaded.ok()) return;  // it has been logged
-    for (const std::string& key : sweep->expired) {
-      BeginCommand(now_ms_);
-      KeyView view;
-      Lookup(database, key, /*access=*/false, &view);  // removes what has expired
-      EndCommand();
-    }
-  });
+  cold_sweep_busy_ = false;
+  if (goes_on) StepColdSweep(pause_us);
+}
+
+// The object was read from disk; nothing has changed there since. False when the log has no room.
+bool EngineImpl::RemoveCold(uint16_t ns, Row* row) {
+  std::string key(row->key());
+  uint16_t slot = KeySlot(key);
+  uint64_t hash = RowTable::HashOf(key, seed_, kPositionHashBits);
+  BeginCommand(now_ms_);
+  InstallLoaded(ns, key, row);
+  Row* installed = Slot(ns, slot)->rows.Find(hash, key);  // or what was there already
+  bool due = installed && installed->live() && Expired(installed);
+  bool room = !due || RemoveExpired(ns, slot, hash, installed);
+  EndCommand();
+  return room;
 }
 
 }  // namespace redynamo

@@ -375,10 +375,13 @@ class EngineImpl {
   // --- engine_expire.cc ---
   struct ColdSweep;
   bool SweepExpired(int64_t deadline_us);
-  void StepColdSweep();
-  void StartColdSweep(uint16_t ns, uint16_t first);
-  Status ReadColdSweep(ColdSweep* sweep) const;  // any thread
+  bool ColdSweepsWait() const;
+  void StepColdSweep(int64_t pause_us = 0);  // which passes before it begins
+  void StartColdSweep(uint16_t ns, uint16_t first, int64_t pause_us);
+  void PostColdSweep(std::shared_ptr<ColdSweep> sweep, int64_t pause_us);
+  Status ReadColdSweep(ColdSweep* sweep);  // any thread
   void FinishColdSweep(const std::shared_ptr<ColdSweep>& sweep, const Status& status);
+  bool RemoveCold(uint16_t ns, Row* row);
   // A cold key with this deadline has come into being.
   static void NoteColdDeadline(Namespace* space, SlotTable* table, int64_t at_ms);
   // Of the slot's cold keys, so many more (fewer) have a deadline.
@@ -462,8 +465,9 @@ class EngineImpl {
   // What options_ say, for the background's eyes.
   std::atomic<uint64_t> whole_load_rows_max_{0}, whole_load_bytes_max_{0};
   std::unique_ptr<Background> scrub_pool_;
-  std::unique_ptr<Background> free_pool_;  // frees large objects: cold reads do not wait behind
-  std::atomic<bool> stopping_{false};      // long background work ends early
+  std::unique_ptr<Background> expire_pool_;  // reads for cold sweeps, with pauses
+  std::unique_ptr<Background> free_pool_;    // frees large objects: cold reads do not wait behind
+  std::atomic<bool> stopping_{false};        // long background work ends early
   int64_t last_scrub_ms_ = 0;
   bool scrub_busy_ = false;
   std::unique_ptr<TwoSpeedBackground> checkpoint_pool_;
@@ -523,8 +527,8 @@ class EngineImpl {
   int64_t last_checkpoint_end_ms_ = 0;
   bool checkpoint_waits_sync_ = false;  // files are complete; the log is synced whatever the mode
   bool checkpoint_wanted_ = false;
-  int64_t room_asked_ms_ = INT64_MIN;  // when the disk was last asked for its free space
-  uint64_t idle_position_ = 0;         // of the log, unchanged since then:
+  int64_t room_asked_ms_ = INT64_MIN;             // when the disk was last asked for its free space
+  uint64_t idle_position_ = 0;                    // of the log, unchanged since then:
   int64_t idle_since_ms_ = 0, idle_seen_ms_ = 0;  // when that was last looked at
   uint64_t settled_checkpoints_ = 0;  // finished ones when the row store was last settled
   bool settle_busy_ = false;
@@ -547,6 +551,7 @@ class EngineImpl {
   uint32_t sweep_slot_ = 0;
   bool active_expire_ = true;
   bool cold_sweep_busy_ = false;
+  uint32_t cold_sweep_slot_ = 0;  // where the next one begins to look
   uint32_t evict_slot_ = 0;
   uint64_t barren_checkpoints_ = UINT64_MAX;  // how many there were when nothing could be evicted
   int64_t evict_retry_us_ = 0;

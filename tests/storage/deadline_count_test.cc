@@ -145,6 +145,10 @@ TEST_CASE("deadlines: the average time to live is of cold keys as well, and shri
   t.clock.wall_ms += 1000;
   t.engine->Tick(t.clock.wall_ms, 1'000'000);
   CHECK(average() == kHourMs - 1000);
+  t.Crash();
+  t.TickUntilSwept();  // reads the heads
+  CHECK(average() > kHourMs - 2000);
+  CHECK(average() <= kHourMs - 1000);
 }
 
 // Random commands on few keys, between checkpoints, page-outs, crashes and clears.

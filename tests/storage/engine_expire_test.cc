@@ -113,6 +113,55 @@ TEST_CASE("expire: all of a slot goes before the next checkpoint, however much t
   CHECK(t.engine->stats_.expired_keys == 2 * kMany);
 }
 
+TEST_CASE("expire: after one tick all cold keys that are due go, in steps that are short") {
+  SteppingEngine t;
+  constexpr uint64_t kMany = 6000, kStep = 256;
+  for (uint64_t i = 0; i < kMany; i++) {  // a third of them in one slot
+    std::string key = (i % 3 ? "" : "{slot}") + std::to_string(i);
+    DeadlineChange soon = DeadlineChange::At(t.clock.wall_ms + kSoonMs);
+    t.Do({key}, [&](Keyspace keys) { keys.String(key).Set("v", soon); });
+  }
+  t.Checkpoint();
+  t.PageOutAll();
+  t.clock.wall_ms += kSoonMs;
+  t.engine->Tick(t.clock.wall_ms, 1000);
+  uint64_t longest = 0;
+  for (int turns = 0; t.engine->cold_sweep_busy_ && turns < 20'000; turns++) {
+    uint64_t before = Live(t);
+    t.Turn();
+    longest = std::max(longest, before - Live(t));
+  }
+  CHECK(Live(t) == 0);
+  CHECK(longest <= kStep);
+}
+
+TEST_CASE("expire: a sweep goes on when a checkpoint or a clear comes between its steps") {
+  for (bool clear : {false, true}) {
+    SteppingEngine t;
+    for (int i = 0; i < 3000; i++) {
+      std::string key = "{slot}" + std::to_string(i);
+      DeadlineChange soon = DeadlineChange::At(t.clock.wall_ms + kSoonMs);
+      t.Do({key}, [&](Keyspace keys) { keys.String(key).Set("v", soon); });
+    }
+    t.Checkpoint();
+    t.PageOutAll();
+    t.clock.wall_ms += kSoonMs;
+    t.engine->Tick(t.clock.wall_ms, 1000);
+    while (Live(t) == 3000) t.Turn();
+    REQUIRE(Live(t) > 0);
+    if (clear) {
+      t.Do({}, [](Keyspace keys) { keys.Clear(); });
+      t.Do({"{slot}new"}, [&](Keyspace keys) { keys.String("{slot}new").Set("v"); });
+    }
+    t.Checkpoint();
+    Settle(&t);
+    CHECK(Live(t) == (clear ? 1 : 0));
+    t.Checkpoint();
+    t.Crash();
+    CHECK(Live(t) == (clear ? 1 : 0));
+  }
+}
+
 TEST_CASE("expire: without active expiry cold keys stay until they are asked for") {
   SteppingEngine t;
   Fill(&t);
