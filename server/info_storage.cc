@@ -105,6 +105,7 @@ void WriteRedynamoSection(const InfoSource& source, InfoWriter& out) {
   out.Field("checkpoint_last_unix_time", engine.last_checkpoint_unix_s);
   out.Field("checkpoint_last_msec", engine.last_checkpoint_ms);
   out.Field("dirty_rows", engine.dirty_rows);
+  out.Field("dirty_bytes", engine.dirty_bytes);
   out.Field("resident_keys", engine.resident_keys);
   out.Field("cold_keys", engine.cold_keys);
   out.Field("cold_loads", engine.cold_loads);

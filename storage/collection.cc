@@ -53,13 +53,17 @@ bool Collection::Put(std::string_view key, std::string_view value, bool counter,
     row = NewRow(key, value.size(), false);
     native_->table.Insert(hash, row);
     native_->row_bytes += RowMemory(row);
+    native_->dirty_bytes += row->content_bytes();
   } else {
     TurnDirty(hash, row);
-    native_->row_bytes -= RowMemory(row);
-    Row* moved = ResizeRow(row, value.size(), false);
-    if (moved != row) native_->table.Replace(hash, row, moved);
-    row = moved;
-    native_->row_bytes += RowMemory(row);
+    if (value.size() != row->value_len) {
+      native_->dirty_bytes += value.size() - row->value_len;
+      native_->row_bytes -= RowMemory(row);
+      Row* moved = ResizeRow(row, value.size(), false);
+      if (moved != row) native_->table.Replace(hash, row, moved);
+      row = moved;
+      native_->row_bytes += RowMemory(row);
+    }
   }
   if (!value.empty()) std::memcpy(row->value_data(), value.data(), value.size());
   row->form = unsigned(counter ? RowForm::kCounter : RowForm::kPlain);
@@ -89,10 +93,12 @@ bool Collection::Remove(std::string_view key) {
   native_->live--;
   native_->row_bytes -= RowMemory(row);
   if (!row->Has(Row::kOnDisk)) {
+    native_->dirty_bytes -= row->content_bytes();
     native_->table.Erase(hash, row);
     FreeRow(row);
     return true;
   }
+  native_->dirty_bytes -= row->value_len;
   Row* moved = ResizeRow(row, 0, false);
   if (moved != row) native_->table.Replace(hash, row, moved);
   moved->form = unsigned(RowForm::kAbsent);
@@ -151,6 +157,7 @@ void Collection::InstallRow(Row* row) {
   if (!native_->sparse) native_->live++;
   if (row->Has(Row::kDirty)) {  // a stand-in of replay: what the leaf's sum has of it is not known
     native_->table.MarkDirty(hash);
+    native_->dirty_bytes += row->content_bytes();
   } else {
     native_->sum.AddLoaded(SumOf(hash, row));
   }
@@ -170,11 +177,13 @@ void Collection::SetHasher(const RowHasher* hasher, uint64_t key_hash, bool memb
 void Collection::TurnDirty(uint64_t hash, Row* row) {
   if (row->Has(Row::kDirty)) return;
   row->flags |= Row::kDirty;
+  native_->dirty_bytes += row->content_bytes();
   native_->sum.Remove(hash, SumOf(hash, row));
 }
 
 uint64_t Collection::TurnClean(uint64_t hash, Row* row) {
   row->flags &= uint16_t(~Row::kDirty);
+  native_->dirty_bytes -= row->content_bytes();
   if (row->live()) RowHasher::SetCrc(row);
   uint64_t sum = SumOf(hash, row);
   native_->sum.Add(sum);
@@ -182,7 +191,11 @@ uint64_t Collection::TurnClean(uint64_t hash, Row* row) {
 }
 
 void Collection::EraseRow(uint64_t hash, Row* row) {
-  if (!row->Has(Row::kDirty)) native_->sum.RemoveLoaded(SumOf(hash, row));
+  if (row->Has(Row::kDirty)) {
+    native_->dirty_bytes -= row->content_bytes();
+  } else {
+    native_->sum.RemoveLoaded(SumOf(hash, row));
+  }
   native_->row_bytes -= RowMemory(row);
   native_->table.Erase(hash, row);
   FreeRow(row);

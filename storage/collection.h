@@ -41,6 +41,9 @@ class Collection {
   void set_only_integers(bool v) { only_integers_ = v; }
   uint64_t size() const { return native() ? native_->live : packed_.size(); }
   size_t memory_bytes() const;
+  // Of its elements, what a checkpoint has to capture: those that are dirty, or, when it is packed,
+  // all (once its key is dirty).
+  uint64_t dirty_bytes() const { return native_ ? native_->dirty_bytes : packed_.bytes(); }
 
   bool Find(std::string_view key, Element* out) const;
   // Adds or replaces. Gives true when the key is new.
@@ -116,6 +119,7 @@ class Collection {
     RowTable table;
     uint64_t live = 0;
     uint64_t row_bytes = 0;
+    uint64_t dirty_bytes = 0;  // content_bytes of dirty rows
     ElementCapture* capture = nullptr;
     std::unique_ptr<SparseState> sparse;
     uint64_t let_go_from = 0;  // left-aligned hash

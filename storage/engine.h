@@ -103,7 +103,10 @@ struct EngineStats {
   int64_t last_checkpoint_unix_s = 0, last_checkpoint_ms = 0, current_checkpoint_ms = 0;
   bool last_checkpoint_ok = true;
   bool checkpoint_put_off = false;  // for want of disk space: see conf/redynamo.conf
-  uint64_t dirty_rows = 0, changes_since_checkpoint = 0;
+  // What must be captured before it may leave memory: keys, and the bytes of those and of elements
+  // and fragments.
+  uint64_t dirty_rows = 0, dirty_bytes = 0;
+  uint64_t changes_since_checkpoint = 0;
   uint64_t cold_keys = 0, resident_keys = 0, cold_loads = 0, cold_load_batches = 0;
   uint64_t paged_out_keys = 0, expired_keys = 0, evicted_keys = 0;
   uint64_t sparse_keys = 0;  // large collections that are partly in memory

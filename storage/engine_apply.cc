@@ -41,10 +41,16 @@ void EngineImpl::FreeCollection(Collection* c) {
   }
 }
 
-void EngineImpl::MarkNew(SlotTable& table, uint64_t hash, Row* row) {
+void EngineImpl::MarkNew(SlotTable& table, uint64_t hash, Row* row, uint64_t bytes) {
   row->flags |= Row::kDirty;
   table.rows.MarkDirty(hash);
-  stats_.dirty_rows++;
+  CountDirty(table, 1, bytes);
+}
+
+uint64_t EngineImpl::BesideBytes(const Row* row) {
+  if (row->row_form() == RowForm::kLong) return row->long_string()->dirty_bytes();
+  bool native = row->row_form() == RowForm::kCollection && row->collection()->native();
+  return native ? row->collection()->dirty_bytes() : 0;
 }
 
 ElementSum* EngineImpl::SumOf(const Row* row) {
@@ -54,7 +60,10 @@ ElementSum* EngineImpl::SumOf(const Row* row) {
 }
 
 void EngineImpl::ForgetElements(SlotTable& table, const Row* row) {
-  if (ElementSum* sum = SumOf(row)) table.sum -= sum->in_leaf();
+  if (ElementSum* sum = SumOf(row)) {
+    table.sum -= sum->in_leaf();
+    CountDirty(table, 0, -BesideBytes(row));
+  }
   bool sparse = row->row_form() == RowForm::kCollection && row->collection()->sparse();
   table.sum_unknown |= sparse;  // by what is not in memory
 }
@@ -71,15 +80,20 @@ Row* EngineImpl::ApplyValue(uint16_t ns, uint16_t slot, uint64_t hash, std::stri
     if (!known_absent_.empty()) known_absent_.erase({ns, std::string(key)});
   } else {
     MarkDirty(table, hash, row);
-    ForgetElements(table, row);
     if (row->Has(Row::kHasRows)) row->flags |= Row::kStaleRows;
     row->flags &= uint16_t(~Row::kHasRows);
-    if (row->row_form() == RowForm::kCollection && row->collection()->sparse()) {
-      CountSparse(ns, slot, -1);
+    uint64_t packed_bytes = 0;
+    if (row->row_form() == RowForm::kCollection || row->row_form() == RowForm::kLong) {
+      ForgetElements(table, row);
+      packed_bytes = PackedBytes(row);
+      bool sparse = row->row_form() == RowForm::kCollection && row->collection()->sparse();
+      if (sparse) CountSparse(ns, slot, -1);
+      FreeValue(row);
     }
-    FreeValue(row);
     bool had_deadline = row->Has(Row::kHasDeadline);
     bool was_live = row->live();
+    uint64_t change = value_len - row->value_len - packed_bytes;
+    if (change != 0) CountDirty(table, 0, change);
     if (had_deadline && !keep_deadline && was_live) {
       table.volatiles--;
       namespaces_[ns]->volatiles--;
@@ -102,7 +116,7 @@ Row* EngineImpl::ApplyValue(uint16_t ns, uint16_t slot, uint64_t hash, std::stri
   table.resident++;
   namespaces_[ns]->live++;
   namespaces_[ns]->resident++;
-  if (!row->Has(Row::kDirty)) MarkNew(table, hash, row);
+  if (!row->Has(Row::kDirty)) MarkNew(table, hash, row, row->content_bytes());
   return row;
 }
 
@@ -118,7 +132,7 @@ Row* EngineImpl::ApplyDeadline(uint16_t ns, uint16_t slot, uint64_t hash, Row* r
     namespaces_[ns]->volatiles++;
   }
   row->set_deadline(deadline);
-  if (row->row_form() == RowForm::kLong) row->long_string()->head_dirty = true;
+  if (row->row_form() == RowForm::kLong) CountDirty(table, 0, row->long_string()->DirtyHead());
   return row;
 }
 
@@ -128,7 +142,7 @@ Row* EngineImpl::ApplyNoDeadline(uint16_t ns, uint16_t slot, uint64_t hash, Row*
   MarkDirty(table, hash, row);
   Row* moved = ResizeRow(row, row->value_len, false);
   table.rows.Replace(hash, row, moved);
-  if (moved->row_form() == RowForm::kLong) moved->long_string()->head_dirty = true;
+  if (moved->row_form() == RowForm::kLong) CountDirty(table, 0, moved->long_string()->DirtyHead());
   table.volatiles--;
   namespaces_[ns]->volatiles--;
   return moved;
@@ -139,6 +153,7 @@ void EngineImpl::ApplyRemove(uint16_t ns, uint16_t slot, uint64_t hash, Row* row
   Namespace& space = *namespaces_[ns];
   MarkDirty(table, hash, row);
   ForgetElements(table, row);
+  uint64_t bytes = HeadBytes(row);
   table.live--;
   table.resident--;
   space.live--;
@@ -151,7 +166,7 @@ void EngineImpl::ApplyRemove(uint16_t ns, uint16_t slot, uint64_t hash, Row* row
     space.volatiles--;
   }
   if (!row->Has(Row::kOnDisk)) {
-    stats_.dirty_rows--;
+    CountDirty(table, -uint64_t{1}, -bytes);
     table.rows.Erase(hash, row);
     FreeObject(row);
     return;
@@ -163,6 +178,7 @@ void EngineImpl::ApplyRemove(uint16_t ns, uint16_t slot, uint64_t hash, Row* row
   absent->flags |= flags & (Row::kDirty | Row::kOnDisk | Row::kStaleRows);
   if (flags & Row::kHasRows) absent->flags |= Row::kStaleRows;
   absent->capture = capture;
+  CountDirty(table, 0, absent->content_bytes() - bytes);
   table.rows.Replace(hash, row, absent);
   table.absents++;
   FreeObject(row);
@@ -191,8 +207,10 @@ Row* EngineImpl::ApplyElement(uint16_t ns, uint16_t slot, uint64_t hash, std::st
     std::memcpy(row->value_data(), &fresh, sizeof fresh);
     row->dot = dot;
   }
-  MarkDirty(*Slot(ns, slot), hash, row);
+  SlotTable& table = *Slot(ns, slot);
+  MarkDirty(table, hash, row);
   Collection* c = row->collection();
+  uint64_t dirty_before = c->dirty_bytes();
   Ensure(row, element);
   if (c->only_integers()) {
     int64_t number;
@@ -203,6 +221,8 @@ Row* EngineImpl::ApplyElement(uint16_t ns, uint16_t slot, uint64_t hash, std::st
     c->MakeNative(seed_);
     c->SetHasher(&hasher_, hash, type == ObjectType::kSet);
   }
+  uint64_t change = c->dirty_bytes() - dirty_before;
+  if (change != 0) CountDirty(table, 0, change);
   return row;
 }
 
@@ -215,7 +235,9 @@ Row* EngineImpl::ApplyRemoveElement(uint16_t ns, uint16_t slot, uint64_t hash, R
     if (!c->Find(element, &found)) return row;
     MarkDirty(*Slot(ns, slot), hash, row);
   }
+  uint64_t dirty_before = c->dirty_bytes();
   if (!c->Remove(element)) return row;
+  CountDirty(*Slot(ns, slot), 0, c->dirty_bytes() - dirty_before);
   if (c->size() == 0) {
     ApplyRemove(ns, slot, hash, row);
     return nullptr;
@@ -230,6 +252,7 @@ Row* EngineImpl::ApplyTotal(uint16_t ns, uint16_t slot, uint64_t hash, Row* row,
   if (row->row_form() != RowForm::kCounter) {
     int64_t base = 0;
     ParseInt64(row->value(), &base);
+    CountDirty(table, 0, uint64_t(CounterCell::SizeFor(0)) - row->value_len);
     Row* moved = ResizeRow(row, CounterCell::SizeFor(0), row->Has(Row::kHasDeadline));
     if (moved != row) table.rows.Replace(hash, row, moved);
     row = moved;
@@ -241,6 +264,7 @@ Row* EngineImpl::ApplyTotal(uint16_t ns, uint16_t slot, uint64_t hash, Row* row,
   if (index < 0) {
     index = cell.count();
     CHECK_THAT(index < CounterCell::kTotalsMax);
+    CountDirty(table, 0, uint64_t(CounterCell::SizeFor(index + 1)) - row->value_len);
     Row* moved = ResizeRow(row, CounterCell::SizeFor(index + 1), row->Has(Row::kHasDeadline));
     if (moved != row) table.rows.Replace(hash, row, moved);
     row = moved;
@@ -265,6 +289,7 @@ void EngineImpl::ApplyClearPartition(uint16_t ns, int partition, uint64_t end) {
     space.volatiles -= table->volatiles;
     space.cold_volatiles -= table->cold_volatiles;
     space.sparse -= table->sparse;
+    CountDirty(*table, -table->dirty_rows, -table->dirty_bytes);
     auto fresh = std::make_unique<SlotTable>(seed_);
     fresh->wiped = table->on_disk;
     fresh->on_disk = table->on_disk;

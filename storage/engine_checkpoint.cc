@@ -134,8 +134,7 @@ bool EngineImpl::CheckpointDue() const {
   bool timer = now_ms - last_checkpoint_end_ms_ >= options_.checkpoint_interval_ms;
   bool idle = bytes >= kIdleCheckpointBytes && idle_position_ == log_->appended() &&
               now_ms - idle_since_ms_ >= kIdleCheckpointMs;
-  bool wanted = bytes >= options_.checkpoint_log_bytes || idle ||
-                (stats_.dirty_rows > 0 && (timer || DirtyMemoryHigh()));
+  bool wanted = bytes >= options_.checkpoint_log_bytes || idle || timer || DirtyMemoryHigh();
   return wanted && !store_->IngestPressure();
 }
 
@@ -218,9 +217,9 @@ void EngineImpl::CaptureRow(CheckpointJob* job, uint16_t ns, uint16_t slot, Slot
   uint64_t hash = RowTable::HashOf(row->key(), seed_, kPositionHashBits);
   uint64_t position = uint64_t(slot) << kPositionHashBits | hash >> (64 - kPositionHashBits);
   std::string head_key = EncodeHeadKey({ns, position, row->key()});
+  uint64_t dirty_before = DirtyBytes(row);
   row->flags &= uint16_t(~Row::kDirty);
   row->capture = capture_number_;
-  stats_.dirty_rows--;
   bool delete_first = row->Has(Row::kStaleRows);
   Collection* native = nullptr;  // if its elements are rows of their own
   LongString* text = row->row_form() == RowForm::kLong ? row->long_string() : nullptr;
@@ -244,6 +243,7 @@ void EngineImpl::CaptureRow(CheckpointJob* job, uint16_t ns, uint16_t slot, Slot
     if (native || text) row->flags |= Row::kHasRows;
     row->flags &= uint16_t(~Row::kStaleRows);
   }
+  CountDirty(*table, -uint64_t{1}, DirtyBytes(row) - dirty_before);
   if (delete_first) job->stale_keys.emplace_back(ns, slot, row->key());
   if (delete_first || native || text) {
     RowKind kind = text ? RowKind::kFragment : ElementKind(row);
@@ -274,7 +274,9 @@ bool EngineImpl::CaptureElements(CheckpointJob* job, uint16_t ns, uint16_t slot)
     Row* row = table ? table->rows.Find(work.hash, work.key) : nullptr;
     bool same = row && row->row_form() == RowForm::kLong && row->long_string() == work.text &&
                 work.text->sum().capturing();
+    uint64_t dirty_before = same ? BesideBytes(row) : 0;
     work.from = same ? CaptureFragmentSlice(job, ns, position, row) : 0;
+    if (same) CountDirty(*table, 0, BesideBytes(row) - dirty_before);
     done = work.from == 0;
     if (same && done) {
       uint64_t late = work.text->sum().EndCapture();
@@ -302,6 +304,7 @@ bool EngineImpl::CaptureElementSlice(CheckpointJob* job, uint16_t ns, uint16_t s
                                      uint64_t position) {
   CheckpointJob::ElementWork& work = job->work[job->work_at];
   RowTable* table = work.collection->table();
+  uint64_t dirty_before = work.collection->dirty_bytes();
   std::vector<Row*> elements;
   uint64_t next = table->CollectMarked(work.capture.from, options_.capture_slice_rows, &elements);
   CheckpointJob::AbsentElements absent{ns, slot, work.hash, work.key, {}};
@@ -344,6 +347,9 @@ bool EngineImpl::CaptureElementSlice(CheckpointJob* job, uint16_t ns, uint16_t s
   }
   put_images_below(next == 0 ? before.end() : before.lower_bound(std::pair(next, std::string())));
   work.capture.from = next;
+  if (!work.orphan) {  // else it counts no more
+    CountDirty(*Slot(ns, slot), 0, work.collection->dirty_bytes() - dirty_before);
+  }
   if (!absent.elements.empty()) job->absent_elements.push_back(std::move(absent));
   if (next != 0) return false;
   work.collection->set_capture(nullptr);
@@ -548,6 +554,7 @@ void EngineImpl::RedirtyCaptured(const CheckpointJob& job) {
       if (!table) continue;
       table->rows.ForEach([&](Row* row) {
         bool elements_captured = false;
+        uint64_t dirty_before = DirtyBytes(row);
         if (row->row_form() == RowForm::kCollection && row->collection()->native()) {
           RowTable* elements = row->collection()->table();
           elements->ForEach([&](Row* element) {
@@ -561,6 +568,7 @@ void EngineImpl::RedirtyCaptured(const CheckpointJob& job) {
         if (row->row_form() == RowForm::kLong) {
           elements_captured = row->long_string()->Redirty(capture_number_);
         }
+        CountDirty(*table, 0, DirtyBytes(row) - dirty_before);
         if (row->capture != capture_number_ && !elements_captured) return;
         MarkDirty(*table, RowTable::HashOf(row->key(), seed_, kPositionHashBits), row);
       });

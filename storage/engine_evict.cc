@@ -27,7 +27,6 @@ constexpr int64_t kIdleWholeSeconds = 60;
 constexpr size_t kPageOutRows = 1024;  // of one large collection in one go
 constexpr uint64_t kDirtyMemoryPercent = 25;
 constexpr uint64_t kWritersWaitPercent = 103;
-constexpr uint64_t kMeanRowBytes = 200;
 
 size_t AllocatorStat(const char* name) {
   size_t value = 0, size = sizeof value;
@@ -70,7 +69,7 @@ uint64_t EngineImpl::UsedMemory() const {
 
 bool EngineImpl::DirtyMemoryHigh() const {
   return options_.maxmemory_bytes > 0 &&
-         stats_.dirty_rows * kMeanRowBytes >= options_.maxmemory_bytes * kDirtyMemoryPercent / 100;
+         stats_.dirty_bytes >= options_.maxmemory_bytes / 100 * kDirtyMemoryPercent;
 }
 
 // Dirty rows, and those that the checkpoint under way has captured, cannot be let go of. When they

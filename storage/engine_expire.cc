@@ -26,6 +26,8 @@ constexpr int kColdSweepSlots = 64;        // whose heads are read by one backgr
 constexpr size_t kColdSweepKeysMax = 256;  // removed in one go
 // The data thread is left alone for so many times as long as that took: a tenth is for sweeps.
 constexpr int64_t kColdSweepPauses = 9;
+// A sweep is followed at once by the next when it has removed one key a slot, or one in so many.
+constexpr uint64_t kWorthPart = 8;
 constexpr int64_t kColdRetryMs = 60'000;  // after a failure
 
 }  // namespace
@@ -93,6 +95,7 @@ struct EngineImpl::ColdSweep {
   std::array<bool, kColdSweepSlots> due{};
   std::array<int64_t, kColdSweepSlots> earliest_ms{};  // deadline that is still to come
   std::string from;                                    // head key; empty: the beginning
+  uint64_t heads = 0, removed = 0;
   // Of the batch being read:
   uint64_t checkpoints = 0;  // so many had ended; one more voids it
   std::vector<Row*> expired;
@@ -110,6 +113,7 @@ bool EngineImpl::ColdSweepsWait() const {
 // Begins a sweep of the next slots in which a cold key may be due, unless one is under way.
 void EngineImpl::StepColdSweep(int64_t pause_us) {
   if (cold_sweep_busy_ || ColdSweepsWait()) return;
+  int64_t begin_us = clock_->MonotonicUs();
   for (auto& space : namespaces_) {
     if (space->cold_deadline_ms > now_ms_) continue;
     int64_t earliest_ms = kNoColdDeadline;
@@ -118,7 +122,10 @@ void EngineImpl::StepColdSweep(int64_t pause_us) {
       SlotTable* table = space->slots[slot].get();
       if (!table) continue;
       if (table->cold() == 0) table->cold_deadline_ms = kNoColdDeadline;
-      if (table->cold_deadline_ms <= now_ms_) return StartColdSweep(space->id, slot, pause_us);
+      if (table->cold_deadline_ms <= now_ms_) {
+        pause_us += (clock_->MonotonicUs() - begin_us) * kColdSweepPauses;
+        return StartColdSweep(space->id, slot, pause_us);
+      }
       earliest_ms = std::min(earliest_ms, table->cold_deadline_ms);
     }
     space->cold_deadline_ms = earliest_ms;
@@ -164,6 +171,7 @@ Status EngineImpl::ReadColdSweep(ColdSweep* sweep) {
     if (!head.ok()) return head.status();
     size_t index = size_t(head->position >> kPositionHashBits) - sweep->first;
     if (index >= sweep->due.size() || !sweep->due[index]) continue;
+    sweep->heads++;
     ObjectType type;
     int64_t deadline_ms;
     Status status = ReadHeadSummary(it->value(), &type, &deadline_ms);
@@ -199,6 +207,7 @@ void EngineImpl::FinishColdSweep(const std::shared_ptr<ColdSweep>& sweep, const 
     NoteDeadlines(space, double(sweep->now_ms) + average_ttl_ms);
   }
   sweep->ttl_sum = sweep->with_ttl = 0;
+  if (stands) sweep->removed += expired.size();
   bool room = true;  // in the log
   for (Row* row : expired) {
     if (stands && room) {
@@ -221,7 +230,9 @@ void EngineImpl::FinishColdSweep(const std::shared_ptr<ColdSweep>& sweep, const 
     if (table) NoteColdDeadline(&space, table, next_ms);
   }
   cold_sweep_busy_ = false;
-  if (goes_on) StepColdSweep(pause_us);
+  // Else most of what is read only says that it is not due yet: the next tick is soon enough.
+  bool worth_it = sweep->removed >= kColdSweepSlots || sweep->removed * kWorthPart >= sweep->heads;
+  if (goes_on && worth_it) StepColdSweep(pause_us);
 }
 
 // The object was read from disk; nothing has changed there since. False when the log has no room.

@@ -156,10 +156,28 @@ class EngineImpl {
   void MarkDirty(SlotTable& table, uint64_t hash, Row* row) {
     if (row->Has(Row::kDirty)) return;
     table.sum -= CleanSum(hash, row);
-    MarkNew(table, hash, row);
+    MarkNew(table, hash, row, HeadBytes(row));
   }
-  // A row that has just been made.
-  void MarkNew(SlotTable& table, uint64_t hash, Row* row);
+  // A row that has just been made, of so many HeadBytes.
+  void MarkNew(SlotTable& table, uint64_t hash, Row* row, uint64_t bytes);
+  // Dirty memory has changed by so much (modulo 2^64: it may shrink).
+  void CountDirty(SlotTable& table, uint64_t rows, uint64_t bytes) const {
+    table.dirty_rows += rows;
+    table.dirty_bytes += bytes;
+    stats_.dirty_rows += rows;
+    stats_.dirty_bytes += bytes;
+  }
+  // Dirty memory of a key is that of its row, once that is dirty, and of what changes beside it:
+  // elements that are rows, and fragments.
+  static uint64_t PackedBytes(const Row* row) {
+    bool packed = row->row_form() == RowForm::kCollection && !row->collection()->native();
+    return packed ? row->collection()->dirty_bytes() : 0;
+  }
+  static uint64_t HeadBytes(const Row* row) { return row->content_bytes() + PackedBytes(row); }
+  static uint64_t BesideBytes(const Row* row);
+  static uint64_t DirtyBytes(const Row* row) {
+    return (row->Has(Row::kDirty) ? HeadBytes(row) : 0) + BesideBytes(row);
+  }
   // What the row has beside its head vanishes, dirty or clean.
   void ForgetElements(SlotTable& table, const Row* row);
   static ElementSum* SumOf(const Row* row);  // null when it has but a head

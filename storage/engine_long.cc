@@ -39,16 +39,22 @@ Row* EngineImpl::MakeLong(const Spot& spot, Row* row) {
 
 Row* EngineImpl::ApplyFragment(const Spot& spot, Row* row, uint32_t index, std::string_view bytes,
                                Dot dot, uint64_t hlc) {
+  SlotTable& table = *Slot(spot.ns, spot.slot);
+  uint64_t dirty_before = DirtyBytes(row);
   row = MakeLong(spot, row);
   row->long_string()->Put(index, bytes, dot, hlc);
-  MarkDirty(*Slot(spot.ns, spot.slot), spot.hash, row);
+  CountDirty(table, 0, DirtyBytes(row) - dirty_before);
+  MarkDirty(table, spot.hash, row);
   return row;
 }
 
 void EngineImpl::ApplyRemoveFragment(const Spot& spot, Row* row, uint32_t index) {
   if (row->row_form() != RowForm::kLong) return;
+  SlotTable& table = *Slot(spot.ns, spot.slot);
+  uint64_t dirty_before = DirtyBytes(row);
   row->long_string()->Remove(index);
-  MarkDirty(*Slot(spot.ns, spot.slot), spot.hash, row);
+  CountDirty(table, 0, DirtyBytes(row) - dirty_before);
+  MarkDirty(table, spot.hash, row);
 }
 
 // Whether all that the index holds of the view's key are versions of the shown base's fragments.
@@ -81,6 +87,7 @@ bool EngineImpl::WriteFragments(KeyView* view, uint64_t offset, std::string_view
     return true;
   }
   Dot dot = EventDot(view->ns_, view->slot_);
+  uint64_t dirty_before = DirtyBytes(row);
   row = MakeLong(SpotOf(*view), row);
   std::vector<LongString::Touched> touched;
   LongString* text = row->long_string();
@@ -96,7 +103,9 @@ bool EngineImpl::WriteFragments(KeyView* view, uint64_t offset, std::string_view
     if (removed) PutRemoved(record_, removed);
     PutLengthPrefixed(record_, text->FragmentBytes(t.index, *text->Find(t.index)));
   }
-  MarkDirty(*Slot(view->ns_, view->slot_), view->hash_, row);
+  SlotTable& table = *Slot(view->ns_, view->slot_);
+  CountDirty(table, 0, DirtyBytes(row) - dirty_before);
+  MarkDirty(table, view->hash_, row);
   view->row_ = row;
   Changed(*view);
   return true;

@@ -176,8 +176,11 @@ Status EngineImpl::ReadyElement(const Row* row, Dot dot, const Effect& effect) c
       stand_in->flags |= Row::kOnDisk;
       stand_in->dot = effect.removed[0];
       stand_in->flags |= Row::kDirty;
+      SlotTable& table = *namespaces_[c->sparse_state()->ns]->slots[slot];
+      uint64_t dirty_before = c->dirty_bytes();
       c->InstallRow(stand_in);
-      namespaces_[c->sparse_state()->ns]->slots[slot]->sum_unknown = true;
+      CountDirty(table, 0, c->dirty_bytes() - dirty_before);
+      table.sum_unknown = true;
       return Status::Ok();
     }
   }
@@ -207,7 +210,7 @@ bool EngineImpl::ReplayUnseen(uint16_t ns, uint16_t slot, uint64_t hash, Dot dot
   if (base) stand_in->dot = effect.removed[0];
   if (clear) stand_in->flags |= Row::kStaleRows;
   table.rows.Insert(hash, stand_in);
-  MarkNew(table, hash, stand_in);
+  MarkNew(table, hash, stand_in, stand_in->content_bytes());
   table.sum_unknown = true;  // what the old object had in it is not known
   if (effect.had_deadline) CountColdVolatiles(ns, table, -1);
   table.resident++;

@@ -77,6 +77,15 @@ class LongString {
 
   // --- for checkpoints: whether the head, which holds the base, must be written, too ---
   bool head_dirty = true;
+  // Gives by how much dirty_bytes() grows.
+  uint64_t DirtyHead() {
+    uint64_t more = head_dirty ? 0 : base_size_;
+    head_dirty = true;
+    return more;
+  }
+  // What a checkpoint has to capture: the base with the head, and each dirty fragment as a whole
+  // one.
+  uint64_t dirty_bytes() const { return (head_dirty ? base_size_ : 0) + dirty_ * kFragmentBytes; }
   uint8_t head_capture = 0;
   // A clean fragment as it stands on disk; `sum` is its row's hash (storage/row_sum.h).
   void Install(uint32_t index, std::string_view bytes, Dot dot, uint64_t hlc, uint64_t sum = 0);

@@ -80,6 +80,8 @@ struct Row {
   size_t key_offset() const {
     return (Has(kLongKey) ? 4 : 0) + (Has(kHasDeadline) ? sizeof(Deadline) : 0);
   }
+  // What is counted of it as dirty memory.
+  uint64_t content_bytes() const { return sizeof(Row) + key_len() + value_len; }
   std::string_view key() const { return {bytes() + key_offset(), key_len()}; }
   char* value_data() { return bytes() + key_offset() + key_len(); }
   std::string_view value() const { return {bytes() + key_offset() + key_len(), value_len}; }

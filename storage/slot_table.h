@@ -37,6 +37,8 @@ struct SlotTable {
   bool wiped = false;        // what stands on disk for this slot is void: delete its range first
   uint64_t captured_at = 0;  // log position of its last capture: replay skips up to it
   uint64_t sum = 0;          // of the hashes of clean rows, resident or cold (storage/row_sum.h)
+  uint64_t dirty_rows = 0;   // its part of EngineStats'
+  uint64_t dirty_bytes = 0;
   bool sum_unknown = false;  // to be counted anew after the next checkpoint
   uint64_t sum_count = 0;    // of the count under way, whose result corrects `sum`; 0: none
   int64_t cold_deadline_ms = kNoColdDeadline;  // no cold key is due before (engine_expire.cc)

@@ -53,8 +53,10 @@ class SteppingEngine {
   // As after kill -9.
   void Crash() {
     REQUIRE(engine->WriteTurn().ok());
+    CheckDirty();
     engine.reset();
     Open();
+    CheckDirty();
   }
 
   // One command; loads first what it needs.
@@ -113,6 +115,7 @@ class SteppingEngine {
       Turn();
     }
     CHECK(engine->stats_.last_checkpoint_ok != store->fail_commits);
+    CheckDirty();
     if (engine->stats_.last_checkpoint_ok) CheckSums();
   }
   // Every clean key leaves memory.
@@ -129,6 +132,24 @@ class SteppingEngine {
         }
       }
     }
+  }
+  // Dirty memory is what a walk over all objects finds.
+  void CheckDirty() {
+    uint64_t rows = 0, bytes = 0;
+    for (auto& space : engine->namespaces_) {
+      for (auto& table : space->slots) {
+        if (!table) continue;
+        uint64_t before_rows = rows, before_bytes = bytes;
+        table->rows.ForEach([&](Row* row) {
+          rows += row->Has(Row::kDirty);
+          bytes += EngineImpl::DirtyBytes(row);
+        });
+        CHECK(table->dirty_rows == rows - before_rows);
+        CHECK(table->dirty_bytes == bytes - before_bytes);
+      }
+    }
+    CHECK(engine->stats_.dirty_rows == rows);
+    CHECK(engine->stats_.dirty_bytes == bytes);
   }
   // What the checkpoint has left on disk is what its sums and counts say.
   void CheckSums() {
