@@ -65,17 +65,7 @@ Result<Identity> Decode(std::string_view bytes, const std::string& path) {
 
 }  // namespace
 
-std::string Identity::node_id_hex() const {
-  static constexpr char kDigits[] = "0123456789abcdef";
-  std::string out;
-  for (uint8_t byte : node_id) {
-    out.push_back(kDigits[byte >> 4]);
-    out.push_back(kDigits[byte & 15]);
-  }
-  uint64_t tail = StableHash(out);
-  for (int i = 0; i < 8; i++) out.push_back(kDigits[tail >> (4 * i) & 15]);
-  return out;
-}
+std::string Identity::node_id_hex() const { return Id128Digits(node_id); }
 
 Result<Identity> Identity::LoadOrCreate(FileSystem* fs, const std::string& dir, bool* created) {
   *created = !fs->Exists(Path(dir));

@@ -6,17 +6,15 @@
 // and when the recovered log had to be cut.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "base/id128.h"
 #include "base/status.h"
 #include "storage/file_system.h"
 
 namespace redynamo {
-
-using Id128 = std::array<uint8_t, 16>;
 
 struct Identity {
   static constexpr uint32_t kFormatVersion = 1;
