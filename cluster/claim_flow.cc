@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cluster/claim_flow.h"
+
+#include <algorithm>
+#include <bit>
+#include <tuple>
+
+#include "base/check.h"
+
+namespace redynamo {
+namespace {
+
+constexpr int kFar = INT32_MAX / 2;
+constexpr int kHop = 1, kCost = 4 * kRingMembersMax;  // a path's length: cost first, then hops
+constexpr uint32_t kNoPartition = UINT32_MAX;
+constexpr int kSlack = 3;  // replicas that a node may be ahead while a fresh ring is filled
+
+// A set of partitions, walked in their order.
+class PartitionSet {
+ public:
+  explicit PartitionSet(size_t partitions) : words_((partitions + 63) / 64) {}
+  void Add(uint32_t p) { words_[p / 64] |= 1ull << p % 64; }
+  void Remove(uint32_t p) { words_[p / 64] &= ~(1ull << p % 64); }
+  template <typename F>
+  void ForEach(F f) const {
+    for (size_t w = 0; w < words_.size(); w++) {
+      for (uint64_t rest = words_[w]; rest != 0; rest &= rest - 1) {
+        f(uint32_t(w * 64 + size_t(std::countr_zero(rest))));
+      }
+    }
+  }
+
+ private:
+  std::vector<uint64_t> words_;
+};
+
+class Placement {
+ public:
+  Placement(const ClaimDomains& domains, const std::vector<HomeList>& old,
+            const std::vector<int>& quotas)
+      : domains_(domains),
+        old_(old),
+        homes_(old),
+        nodes_(quotas.size()),
+        lacks_(quotas),
+        held_(nodes_, PartitionSet(old.size())),
+        partners_(nodes_ * nodes_),
+        edges_(nodes_ * nodes_) {}
+
+  ClaimPlacement Run() {
+    KeepWhatMayStay();
+    ClaimPlacement out;
+    out.moves_least = MovesLeast();
+    if (dropped_) Augment(0);  // else there is nothing that costs nothing
+    FillDirectly();
+    GiveDirectly();
+    Augment(kFar);
+    out.not_placed = int(MissingReplicas());
+    out.homes = std::move(homes_);
+    return out;
+  }
+
+ private:
+  struct Edge {
+    int cost = kFar;
+    uint32_t partition = kNoPartition;
+  };
+  struct Hop {
+    uint32_t partition;
+    MemberIndex out, in;  // out may be kNoMember: a missing replica is placed
+  };
+
+  size_t Missing(uint32_t p) const { return size_t(domains_.replicas) - homes_[p].size(); }
+  size_t MissingReplicas() const {
+    size_t sum = 0;
+    for (uint32_t p = 0; p < homes_.size(); p++) sum += Missing(p);
+    return sum;
+  }
+  int Cost(uint32_t p, MemberIndex node) const { return old_[p].Contains(node) ? 0 : 1; }
+
+  static int CountIn(const HomeList& homes, const std::vector<int>& domain_of, int domain) {
+    return int(std::count_if(homes.begin(), homes.end(),
+                             [&](MemberIndex m) { return domain_of[m] == domain; }));
+  }
+  int Need(const HomeList& homes) const;
+  int Violation(const HomeList& homes) const;
+  bool Fits(uint32_t p, MemberIndex out, MemberIndex in) const;
+  void Place(uint32_t p, MemberIndex node);
+  void Drop(uint32_t p, MemberIndex node);
+  void Exchange(const Hop& hop);
+
+  void KeepWhatMayStay();
+  int MovesLeast() const;
+  void FillDirectly();
+  void GiveDirectly();
+  bool GiveOne(MemberIndex from, MemberIndex to);
+  int PartnersOf(uint32_t p, MemberIndex node, MemberIndex without) const;
+
+  void Augment(int cost_max);
+  void FindEdges();
+  void FindDistances();
+  bool SendAlongPathTo(MemberIndex node);
+
+  const ClaimDomains& domains_;
+  const std::vector<HomeList>& old_;
+  std::vector<HomeList> homes_;
+  size_t nodes_;
+  bool dropped_ = false;    // some home could have stayed, but for another one
+  std::vector<int> lacks_;  // by node: quota less what it holds; below 0 it has too many
+  std::vector<PartitionSet> held_;
+  std::vector<int> partners_;  // by two nodes: partitions that both hold
+  std::vector<Edge> edges_;    // by two nodes: the cheapest partition to pass on
+  std::vector<int> distance_;
+  std::vector<Hop> reached_by_;  // by node: the last hop of its shortest path
+};
+
+// How many replicas a partition with these homes has once what hosts and zones have to have at
+// least is added.
+int Placement::Need(const HomeList& homes) const {
+  int need = 0;
+  HomeList rest = homes;
+  for (int z : domains_.zones_with_least) {
+    int in_zone = 0;
+    for (int h : domains_.zone_hosts[size_t(z)]) {
+      int least = domains_.host[size_t(h)].least;
+      if (least > 0) in_zone += std::max(0, least - CountIn(homes, domains_.node_host, h));
+    }
+    in_zone += CountIn(homes, domains_.node_zone, z);
+    need += std::max(in_zone, domains_.zone[size_t(z)].least);
+    for (MemberIndex m : homes) {
+      if (domains_.node_zone[m] == z) rest.Remove(m);
+    }
+  }
+  return need + int(rest.size());
+}
+
+// How many replicas too many there are for the bounds: 0 when the list is valid, or becomes so by
+// adding to it.
+int Placement::Violation(const HomeList& homes) const {
+  int sum = std::max(0, Need(homes) - domains_.replicas);
+  for (size_t i = 0; i < homes.size(); i++) {  // each home that is one too many, in turn
+    int in_host = 0, in_zone = 0;
+    for (size_t j = 0; j <= i; j++) {
+      in_host += domains_.node_host[homes[j]] == domains_.node_host[homes[i]];
+      in_zone += domains_.node_zone[homes[j]] == domains_.node_zone[homes[i]];
+    }
+    sum += in_host > domains_.host[size_t(domains_.node_host[homes[i]])].most;
+    sum += in_zone > domains_.zone[size_t(domains_.node_zone[homes[i]])].most;
+  }
+  return sum;
+}
+
+// Whether `in` may take the place of `out` (or, kNoMember, of a missing replica).
+bool Placement::Fits(uint32_t p, MemberIndex out, MemberIndex in) const {
+  if (domains_.node_host[in] < 0) return false;
+  int host = domains_.node_host[in], zone = domains_.node_zone[in], in_host = 1, in_zone = 1;
+  for (MemberIndex m : homes_[p]) {
+    if (m == in) return false;
+    if (m == out) continue;
+    in_host += domains_.node_host[m] == host;
+    in_zone += domains_.node_zone[m] == zone;
+  }
+  if (in_host > domains_.host[size_t(host)].most) return false;
+  if (in_zone > domains_.zone[size_t(zone)].most) return false;
+  if (!domains_.has_least) return true;
+  HomeList after = homes_[p];
+  if (out == kNoMember) {
+    after.Add(in);
+  } else {
+    after.Replace(out, in);
+  }
+  return Need(after) <= domains_.replicas;
+}
+
+void Placement::Place(uint32_t p, MemberIndex node) {
+  for (MemberIndex m : homes_[p]) {
+    partners_[m * nodes_ + node]++;
+    partners_[node * nodes_ + m]++;
+  }
+  homes_[p].Add(node);
+  held_[node].Add(p);
+  lacks_[node]--;
+}
+
+void Placement::Drop(uint32_t p, MemberIndex node) {
+  homes_[p].Remove(node);
+  held_[node].Remove(p);
+  lacks_[node]++;
+  for (MemberIndex m : homes_[p]) {
+    partners_[m * nodes_ + node]--;
+    partners_[node * nodes_ + m]--;
+  }
+}
+
+void Placement::Exchange(const Hop& hop) {
+  if (hop.out != kNoMember) Drop(hop.partition, hop.out);
+  Place(hop.partition, hop.in);
+}
+
+// Of homes that cannot all stay, the node with most to give goes.
+void Placement::KeepWhatMayStay() {
+  std::vector<HomeList> stay(homes_.size());
+  stay.swap(homes_);
+  for (uint32_t p = 0; p < stay.size(); p++) {
+    for (MemberIndex m : stay[p]) {
+      if (domains_.node_host[m] >= 0) Place(p, m);
+    }
+  }
+  for (uint32_t p = 0; p < homes_.size(); p++) {
+    for (int violation = Violation(homes_[p]); violation > 0;) {
+      std::tuple<int, int, MemberIndex> best{violation + 1, 0, kNoMember};
+      for (MemberIndex m : homes_[p]) {
+        HomeList without = homes_[p];
+        without.Remove(m);
+        best = std::min(best, {Violation(without), lacks_[m], m});
+      }
+      violation = std::get<0>(best);
+      Drop(p, std::get<2>(best));
+      dropped_ = true;
+    }
+  }
+}
+
+int Placement::MovesLeast() const {
+  int nodes_lack = 0;
+  for (int lack : lacks_) nodes_lack += std::max(0, lack);
+  // A node that lost its place to another one on its host may be counted as lacking it, and get it
+  // back elsewhere for nothing; so what it held counts as held.
+  for (size_t p = 0; p < old_.size(); p++) {
+    for (MemberIndex m : old_[p]) {
+      if (domains_.node_host[m] >= 0 && !homes_[p].Contains(m) && lacks_[m] > 0) nodes_lack--;
+    }
+  }
+  return std::max(nodes_lack, int(MissingReplicas()));
+}
+
+int Placement::PartnersOf(uint32_t p, MemberIndex node, MemberIndex without) const {
+  int sum = 0;
+  for (MemberIndex m : homes_[p]) {
+    if (m != without) sum += partners_[m * nodes_ + node];
+  }
+  return sum;
+}
+
+// Places missing replicas, each at a node that lacks most, relative to what it lacked at first; but
+// before all at one that lacks as many as there are partitions left. Of nodes that are nearly alike
+// in this, at the one that is least together with the homes that are there.
+void Placement::FillDirectly() {
+  std::vector<int> at_first = lacks_;
+  size_t left = 0;
+  for (uint32_t p = 0; p < homes_.size(); p++) left += Missing(p) > 0;
+  auto urgency = [&](MemberIndex m) {
+    return lacks_[m] >= int(left) ? 2 : double(lacks_[m]) / at_first[m];
+  };
+  for (uint32_t p = 0; p < homes_.size(); p++) {
+    if (Missing(p) == 0) continue;
+    while (Missing(p) > 0) {
+      std::vector<MemberIndex> possible;
+      double highest = 0;
+      for (MemberIndex m = 0; m < nodes_; m++) {
+        if (lacks_[m] <= 0 || !Fits(p, kNoMember, m)) continue;
+        possible.push_back(m);
+        highest = std::max(highest, urgency(m));
+      }
+      if (possible.empty()) break;
+      std::tuple<int, double, MemberIndex> best{INT32_MAX, 0, kNoMember};
+      for (MemberIndex m : possible) {
+        if (urgency(m) < highest - double(kSlack) / at_first[m]) continue;
+        best = std::min(best, {PartnersOf(p, m, kNoMember), -urgency(m), m});
+      }
+      Place(p, std::get<2>(best));
+    }
+    left--;
+  }
+}
+
+// Passes replicas from nodes with too many to nodes that lack some, where one exchange does it.
+void Placement::GiveDirectly() {
+  std::vector<bool> stuck(nodes_);
+  while (true) {
+    MemberIndex to = kNoMember;
+    for (MemberIndex m = 0; m < nodes_; m++) {
+      if (lacks_[m] > 0 && !stuck[m] && (to == kNoMember || lacks_[m] > lacks_[to])) to = m;
+    }
+    if (to == kNoMember) return;
+    std::vector<MemberIndex> givers;
+    for (MemberIndex m = 0; m < nodes_; m++) {
+      if (lacks_[m] < 0) givers.push_back(m);
+    }
+    std::ranges::stable_sort(givers, {}, [&](MemberIndex m) { return lacks_[m]; });
+    stuck[to] = std::ranges::none_of(givers, [&](MemberIndex from) { return GiveOne(from, to); });
+  }
+}
+
+// Of a giver's partitions, first one that did not change yet (so that one step is enough), then
+// the one whose other homes are least together with `to`.
+bool Placement::GiveOne(MemberIndex from, MemberIndex to) {
+  std::tuple<bool, int, uint32_t> best{true, INT32_MAX, kNoPartition};
+  held_[from].ForEach([&](uint32_t p) {
+    if (!Fits(p, from, to) || Cost(p, to) - Cost(p, from) > 1) return;
+    bool changed = homes_[p].Minus(old_[p]).size() > 0;
+    best = std::min(best, {changed, PartnersOf(p, to, from), p});
+  });
+  if (std::get<2>(best) == kNoPartition) return false;
+  Exchange({std::get<2>(best), from, to});
+  return true;
+}
+
+// Sends along shortest paths of at most this cost, until there is none.
+void Placement::Augment(int cost_max) {
+  while (true) {
+    bool done = std::ranges::all_of(lacks_, [](int lack) { return lack <= 0; });
+    if (done) return;
+    FindEdges();
+    FindDistances();
+    int nearest = kFar;
+    for (MemberIndex m = 0; m < nodes_; m++) {
+      if (lacks_[m] > 0) nearest = std::min(nearest, distance_[m]);
+    }
+    if (nearest >= kFar || nearest / kCost > cost_max) return;
+    bool sent = false;
+    for (MemberIndex m = 0; m < nodes_; m++) {
+      if (lacks_[m] > 0 && distance_[m] / kCost == nearest / kCost) {
+        sent = SendAlongPathTo(m) || sent;
+      }
+    }
+    if (!sent) return;  // does not happen: the first path has nothing before it in its way
+  }
+}
+
+void Placement::FindEdges() {
+  std::ranges::fill(edges_, Edge{});
+  for (uint32_t p = 0; p < homes_.size(); p++) {
+    int cost_in_least = old_[p].Minus(homes_[p]).empty() ? 1 : 0;
+    for (MemberIndex out : homes_[p]) {
+      Edge* row = &edges_[out * nodes_];
+      int cost_out = Cost(p, out);
+      for (MemberIndex in = 0; in < nodes_; in++) {
+        if (row[in].cost <= cost_in_least - cost_out) continue;  // nothing cheaper in here
+        int cost = Cost(p, in) - cost_out;
+        if (cost < row[in].cost && Fits(p, out, in)) row[in] = {cost, p};
+      }
+    }
+  }
+}
+
+// Bellman and Ford, from all nodes with too many replicas and all partitions with too few.
+void Placement::FindDistances() {
+  distance_.assign(nodes_, kFar);
+  reached_by_.assign(nodes_, Hop{kNoPartition, kNoMember, kNoMember});
+  for (MemberIndex m = 0; m < nodes_; m++) {
+    if (lacks_[m] < 0) distance_[m] = 0;
+  }
+  for (uint32_t p = 0; p < homes_.size(); p++) {
+    if (Missing(p) == 0) continue;
+    for (MemberIndex m = 0; m < nodes_; m++) {
+      int length = Cost(p, m) * kCost + kHop;
+      if (length >= distance_[m] || !Fits(p, kNoMember, m)) continue;
+      distance_[m] = length;
+      reached_by_[m] = {p, kNoMember, m};
+    }
+  }
+  bool shorter = true;
+  for (size_t round = 0; shorter && round < nodes_; round++) {
+    shorter = false;
+    for (MemberIndex from = 0; from < nodes_; from++) {
+      if (distance_[from] >= kFar) continue;
+      for (MemberIndex to = 0; to < nodes_; to++) {
+        const Edge& edge = edges_[from * nodes_ + to];
+        if (edge.partition == kNoPartition) continue;
+        int length = distance_[from] + edge.cost * kCost + kHop;
+        if (length >= distance_[to]) continue;
+        distance_[to] = length;
+        reached_by_[to] = {edge.partition, from, to};
+        shorter = true;
+      }
+    }
+  }
+}
+
+// Another path may have changed what this one needs: then nothing is sent. All or nothing.
+bool Placement::SendAlongPathTo(MemberIndex node) {
+  std::vector<Hop> path;
+  for (MemberIndex at = node; reached_by_[at].partition != kNoPartition;) {
+    path.push_back(reached_by_[at]);
+    at = reached_by_[at].out;
+    if (at == kNoMember) break;
+    if (path.size() > nodes_) return false;
+  }
+  if (path.empty()) return false;
+  MemberIndex start = path.back().out;
+  if (start == kNoMember ? Missing(path.back().partition) == 0 : lacks_[start] >= 0) return false;
+  for (size_t i = path.size(); i-- > 0;) {
+    const Hop& hop = path[i];
+    bool possible = (hop.out == kNoMember || homes_[hop.partition].Contains(hop.out)) &&
+                    Fits(hop.partition, hop.out, hop.in);
+    if (possible) {
+      Exchange(hop);
+      continue;
+    }
+    for (size_t undo = i + 1; undo < path.size(); undo++) {
+      Drop(path[undo].partition, path[undo].in);
+      if (path[undo].out != kNoMember) Place(path[undo].partition, path[undo].out);
+    }
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+ClaimPlacement PlaceReplicas(const ClaimDomains& domains, const std::vector<HomeList>& old,
+                             const std::vector<int>& quotas) {
+  return Placement(domains, old, quotas).Run();
+}
+
+}  // namespace redynamo
