@@ -216,8 +216,8 @@ Claim ClaimHomes(const ClaimInput& input, const std::vector<std::string>& names)
     for (MemberIndex m : list) held[m]++;
   }
   ClaimShares shares = SharesOf(input, domains);
-  ClaimPlacement placed =
-      PlaceReplicas(domains, input.homes, QuotasOf(input, domains, shares, held));
+  ClaimPlacement placed = PlaceReplicas(
+      domains, input.homes, QuotasOf(input, domains, shares, held), QuotaBoundsOf(domains, shares));
   std::vector<double> first_shares = FirstSharesOf(input, domains, placed.homes);
   RankHomes(input.homes, first_shares, &placed.homes);
   claim.homes = std::move(placed.homes);

@@ -23,9 +23,12 @@
 // Say C is below its share, B above, but B's partitions all have C already: then B gives one to D,
 // and D another one to C.
 //
-// The least possible number of moves is at least what nodes lack, sum of max(0, share - held), and
-// at least what partitions lack, homes that have left or stand where another one does; the greater
-// one is `moves_least`. Equal nodes on hosts of their own reach it (measured in claim_test.cc).
+// The number of moves is the least for any table with these shares, however they are rounded
+// (claim_test.cc tries all tables of small rings). No less is possible than what nodes lack, the
+// sum of max(0, share rounded down - held) and of shares that have to be rounded up, and than what
+// partitions lack, homes that have left or stand where another one does; the greater one is
+// `moves_least`. Equal nodes on hosts of their own reach it but for 2 of 27,482 claims in a walk of
+// all short sequences; with random hosts, zones and weights moves are 1.3 % above it.
 //
 // Time: 16,384 partitions and 100 nodes take well under a second; 1,024 and 12 about 2 ms.
 #pragma once
@@ -93,7 +96,7 @@ struct Claim {
   std::vector<HomeList> homes;  // by partition
   std::vector<ClaimCounts> nodes;
   int moves = 0;        // replicas placed on a node that did not hold that partition
-  int moves_least = 0;  // a bound below which no table with these shares gets
+  int moves_least = 0;  // no table with these shares takes less; see above
   // One after another they lead from the present table to the new one. A partition that stands on
   // distinct hosts before and after does so between them. Partitions without homes are in none.
   std::vector<ClaimStep> steps;
@@ -108,7 +111,7 @@ Claim ClaimHomes(const ClaimInput& input, const std::vector<std::string>& names 
 
 // Of a ring document: changes under way count as done, joining members take replicas, leaving and
 // removed ones do not. Carried out in part, it may be computed anew from what is there then, by any
-// member (that may move one replica more: shares are rounded anew, too).
+// member: altogether that moves no more than carrying out the first one.
 ClaimInput ClaimInputOf(const RingDocument& document);
 Claim ClaimFor(const RingDocument& document);
 

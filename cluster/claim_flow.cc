@@ -11,7 +11,8 @@ namespace redynamo {
 namespace {
 
 constexpr int kFar = INT32_MAX / 2;
-constexpr int kHop = 1, kCost = 4 * kRingMembersMax;  // a path's length: cost first, then hops
+// A path's length: cost first, then hops, of which there are at most three a node.
+constexpr int kHop = 1, kCost = 4 * kRingMembersMax;
 constexpr uint32_t kNoPartition = UINT32_MAX;
 constexpr int kSlack = 3;  // replicas that a node may be ahead while a fresh ring is filled
 
@@ -37,8 +38,9 @@ class PartitionSet {
 class Placement {
  public:
   Placement(const ClaimDomains& domains, const std::vector<HomeList>& old,
-            const std::vector<int>& quotas)
+            const std::vector<int>& quotas, const QuotaBounds& bounds)
       : domains_(domains),
+        bounds_(bounds),
         old_(old),
         homes_(old),
         nodes_(quotas.size()),
@@ -55,6 +57,8 @@ class Placement {
     FillDirectly();
     GiveDirectly();
     Augment(kFar);
+    while (Moves() > out.moves_least && RoundBetter()) {
+    }
     out.not_placed = int(MissingReplicas());
     out.homes = std::move(homes_);
     return out;
@@ -91,6 +95,7 @@ class Placement {
 
   void KeepWhatMayStay();
   int MovesLeast() const;
+  int Moves() const;
   void FillDirectly();
   void GiveDirectly();
   bool GiveOne(MemberIndex from, MemberIndex to);
@@ -100,8 +105,13 @@ class Placement {
   void FindEdges();
   void FindDistances();
   bool SendAlongPathTo(MemberIndex node);
+  bool SendAlong(const std::vector<Hop>& path);
+
+  size_t FindNegativeCycle(std::vector<size_t>* before) const;
+  bool RoundBetter();
 
   const ClaimDomains& domains_;
+  const QuotaBounds& bounds_;
   const std::vector<HomeList>& old_;
   std::vector<HomeList> homes_;
   size_t nodes_;
@@ -222,16 +232,24 @@ void Placement::KeepWhatMayStay() {
 }
 
 int Placement::MovesLeast() const {
-  int nodes_lack = 0;
-  for (int lack : lacks_) nodes_lack += std::max(0, lack);
-  // A node that lost its place to another one on its host may be counted as lacking it, and get it
-  // back elsewhere for nothing; so what it held counts as held.
-  for (size_t p = 0; p < old_.size(); p++) {
-    for (MemberIndex m : old_[p]) {
-      if (domains_.node_host[m] >= 0 && !homes_[p].Contains(m) && lacks_[m] > 0) nodes_lack--;
-    }
+  int lack = 0, rounded_up = domains_.replicas * int(homes_.size()), may_keep = 0;
+  std::vector<int> held(nodes_, 0);
+  for (const HomeList& list : old_) {
+    for (MemberIndex m : list) held[m]++;
   }
-  return std::max(nodes_lack, int(MissingReplicas()));
+  for (size_t m = 0; m < nodes_; m++) {
+    auto [least, most] = bounds_.node[m];
+    lack += std::max(0, least - held[m]);
+    rounded_up -= least;
+    may_keep += held[m] > least && most > least;
+  }
+  return std::max(lack + std::max(0, rounded_up - may_keep), int(MissingReplicas()));
+}
+
+int Placement::Moves() const {
+  int moves = 0;
+  for (size_t p = 0; p < homes_.size(); p++) moves += int(homes_[p].Minus(old_[p]).size());
+  return moves;
 }
 
 int Placement::PartnersOf(uint32_t p, MemberIndex node, MemberIndex without) const {
@@ -378,40 +396,111 @@ void Placement::FindDistances() {
   }
 }
 
-// Another path may have changed what this one needs: then nothing is sent. All or nothing.
+// Another path may have changed what this one needs: then nothing is sent.
 bool Placement::SendAlongPathTo(MemberIndex node) {
   std::vector<Hop> path;
-  for (MemberIndex at = node; reached_by_[at].partition != kNoPartition;) {
+  for (MemberIndex at = node; at != kNoMember && reached_by_[at].partition != kNoPartition;) {
+    if (path.size() > nodes_) return false;
     path.push_back(reached_by_[at]);
     at = reached_by_[at].out;
-    if (at == kNoMember) break;
-    if (path.size() > nodes_) return false;
   }
   if (path.empty()) return false;
   MemberIndex start = path.back().out;
   if (start == kNoMember ? Missing(path.back().partition) == 0 : lacks_[start] >= 0) return false;
-  for (size_t i = path.size(); i-- > 0;) {
+  std::ranges::reverse(path);
+  return SendAlong(path);
+}
+
+// All of it or nothing.
+bool Placement::SendAlong(const std::vector<Hop>& path) {
+  for (size_t i = 0; i < path.size(); i++) {
     const Hop& hop = path[i];
-    bool possible = (hop.out == kNoMember || homes_[hop.partition].Contains(hop.out)) &&
-                    Fits(hop.partition, hop.out, hop.in);
-    if (possible) {
+    if ((hop.out == kNoMember || homes_[hop.partition].Contains(hop.out)) &&
+        Fits(hop.partition, hop.out, hop.in)) {
       Exchange(hop);
       continue;
     }
-    for (size_t undo = i + 1; undo < path.size(); undo++) {
-      Drop(path[undo].partition, path[undo].in);
-      if (path[undo].out != kNoMember) Place(path[undo].partition, path[undo].out);
+    while (i-- > 0) {
+      Drop(path[i].partition, path[i].in);
+      if (path[i].out != kNoMember) Place(path[i].partition, path[i].out);
     }
     return false;
   }
   return true;
 }
 
+// Bellman and Ford, from everywhere at once. The corners are nodes, then hosts, zones and the ring
+// as a whole: from a node up to what contains it goes who gets one more, down goes who gets one
+// less. Returns a corner of a negative cycle, which `before` leads around; or `corners`.
+size_t Placement::FindNegativeCycle(std::vector<size_t>* before) const {
+  const size_t hosts = nodes_, zones = hosts + domains_.host.size();
+  const size_t ring = zones + domains_.zone.size(), corners = ring + 1;
+  std::vector<int> count(corners, 0), length(corners, 0);
+  for (const HomeList& list : homes_) {
+    for (MemberIndex m : list) {
+      count[m]++;
+      count[hosts + size_t(domains_.node_host[m])]++;
+      count[zones + size_t(domains_.node_zone[m])]++;
+    }
+  }
+  before->assign(corners, corners);
+  size_t changed = corners;
+  auto reach = [&](size_t from, size_t to, int cost) {
+    if (length[from] + cost >= length[to]) return;
+    length[to] = length[from] + cost;
+    (*before)[to] = from;
+    changed = to;
+  };
+  auto up_and_down = [&](size_t part, size_t whole, ClaimDomains::Bounds bounds) {
+    if (count[part] < bounds.most) reach(part, whole, kHop);
+    if (count[part] > bounds.least) reach(whole, part, kHop);
+  };
+  for (size_t round = 0; round < corners; round++) {
+    changed = corners;
+    for (size_t from = 0; from < nodes_; from++) {
+      for (size_t to = 0; to < nodes_; to++) {
+        const Edge& edge = edges_[from * nodes_ + to];
+        if (edge.partition != kNoPartition) reach(from, to, edge.cost * kCost + kHop);
+      }
+    }
+    for (size_t m = 0; m < nodes_; m++) {
+      if (domains_.node_host[m] < 0) continue;
+      up_and_down(m, hosts + size_t(domains_.node_host[m]), bounds_.node[m]);
+    }
+    for (size_t h = 0; h < domains_.host.size(); h++) {
+      up_and_down(hosts + h, zones + size_t(domains_.host_zone[h]), bounds_.host[h]);
+    }
+    for (size_t z = 0; z < domains_.zone.size(); z++) up_and_down(zones + z, ring, bounds_.zone[z]);
+    if (changed == corners) return corners;
+  }
+  for (size_t i = 0; i < corners; i++) changed = (*before)[changed];  // now it is on the cycle
+  return changed;
+}
+
+// Sends a replica along a negative cycle; false when there is none.
+bool Placement::RoundBetter() {
+  FindEdges();
+  std::vector<size_t> before;
+  size_t start = FindNegativeCycle(&before);
+  if (start == before.size()) return false;
+  std::vector<Hop> path;
+  size_t at = start;
+  do {
+    size_t from = before[at];
+    if (at < nodes_ && from < nodes_) {
+      path.push_back({edges_[from * nodes_ + at].partition, MemberIndex(from), MemberIndex(at)});
+    }
+    at = from;
+  } while (at != start);
+  std::ranges::reverse(path);
+  return SendAlong(path);
+}
+
 }  // namespace
 
 ClaimPlacement PlaceReplicas(const ClaimDomains& domains, const std::vector<HomeList>& old,
-                             const std::vector<int>& quotas) {
-  return Placement(domains, old, quotas).Run();
+                             const std::vector<int>& quotas, const QuotaBounds& bounds) {
+  return Placement(domains, old, quotas, bounds).Run();
 }
 
 }  // namespace redynamo

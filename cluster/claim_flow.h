@@ -29,8 +29,8 @@ struct ClaimPlacement {
 };
 
 // Deterministic; `old` are the homes by partition, which may break bounds or name nodes that take
-// no replicas any more.
+// no replicas any more. `quotas` are within `bounds`.
 ClaimPlacement PlaceReplicas(const ClaimDomains& domains, const std::vector<HomeList>& old,
-                             const std::vector<int>& quotas);
+                             const std::vector<int>& quotas, const QuotaBounds& bounds);
 
 }  // namespace redynamo

@@ -189,6 +189,21 @@ ClaimShares SharesOf(const ClaimInput& input, const ClaimDomains& domains) {
   return out;
 }
 
+QuotaBounds QuotaBoundsOf(const ClaimDomains& domains, const ClaimShares& shares) {
+  std::vector<double> host(domains.host.size()), zone(domains.zone.size());
+  for (size_t s = 0; s < shares.bounded.size(); s++) {
+    if (domains.node_host[s] < 0) continue;
+    host[size_t(domains.node_host[s])] += shares.bounded[s];
+    zone[size_t(domains.node_zone[s])] += shares.bounded[s];
+  }
+  auto bounds = [](const std::vector<double>& of) {
+    std::vector<ClaimDomains::Bounds> out;
+    for (double share : of) out.push_back({ShareFloor(share), ShareCeil(share)});
+    return out;
+  };
+  return {bounds(shares.bounded), bounds(host), bounds(zone)};
+}
+
 std::vector<int> QuotasOf(const ClaimInput& input, const ClaimDomains& domains,
                           const ClaimShares& shares, const std::vector<int>& held) {
   auto add = [](Part* sum, double share, int held) {

@@ -45,6 +45,12 @@ struct ClaimShares {
 // REQUIRES: domains.replicas > 0.
 ClaimShares SharesOf(const ClaimInput& input, const ClaimDomains& domains);
 
+// What rounding may make of the shares: floor and ceiling, by node, host and zone.
+struct QuotaBounds {
+  std::vector<ClaimDomains::Bounds> node, host, zone;
+};
+QuotaBounds QuotaBoundsOf(const ClaimDomains& domains, const ClaimShares& shares);
+
 // Rounds shares to whole replicas, up where the node already holds more, so that fewer move.
 // `held`: replicas by node today.
 std::vector<int> QuotasOf(const ClaimInput& input, const ClaimDomains& domains,

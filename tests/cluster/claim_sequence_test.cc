@@ -102,7 +102,7 @@ TEST_CASE("claim: every sequence of sizes up to 12 nodes stays balanced with the
     WalkSizes(GrownTo(size, 32, 3, &tally), 7, &tally);
   }
   MESSAGE(tally.Text());
-  CHECK(tally.moves <= tally.least * 1.0001);
+  CHECK(tally.above <= 2);  // those have no better table with the same shares
 }
 
 TEST_CASE("claim: from every size up to 12 nodes to every other in one change") {
@@ -163,7 +163,7 @@ TEST_CASE("claim: thousands of random sequences of larger rings, with hosts, zon
   CHECK(labelled.moves <= labelled.least * 1.05);
 }
 
-TEST_CASE("claim: carried out in any order and computed anew, it moves at most one more") {
+TEST_CASE("claim: carried out in any order and computed anew, it moves no more than at once") {
   Tally tally;
   for (uint64_t seed = 1; seed <= 300; seed++) {
     Random random(seed);
@@ -186,7 +186,7 @@ TEST_CASE("claim: carried out in any order and computed anew, it moves at most o
         input.homes[change.partition] = change.after;
       }
     }
-    CHECK(moved <= at_once + 1);
+    CHECK(moved == at_once);
     CHECK(FaultOf(input, ClaimHomes(input)) == "");
   }
 }
