@@ -19,6 +19,7 @@ constexpr char kCheckpointKey[] = "checkpoint";
 constexpr char kClocksKey[] = "clocks";
 constexpr char kSlotsPrefix[] = "slots";
 constexpr char kIrregularKey[] = "irregular";
+constexpr char kDotsKey[] = "dots";
 
 std::string SlotsKey(size_t ns) {
   std::string key = kSlotsPrefix;
@@ -26,8 +27,7 @@ std::string SlotsKey(size_t ns) {
   return key;
 }
 
-std::string IrregularKeyOf(uint64_t partition) {
-  std::string key = kIrregularKey;
+std::string KeyOf(std::string key, uint64_t partition) {
   PutBig(&key, partition, 2);
   return key;
 }
@@ -90,31 +90,33 @@ Status LoadClocks(RowStore* store, std::vector<PartitionClock>* out) {
   return Status::Ok();
 }
 
-Status LoadIrregular(RowStore* store, std::map<uint16_t, std::string>* out) {
-  auto bytes = store->GetMeta(kIrregularKey);
+// A list of partitions under `name`, each with a record of its own.
+Status LoadRecords(RowStore* store, const char* name, std::map<uint16_t, std::string>* out) {
+  auto bytes = store->GetMeta(name);
   if (!bytes.ok()) return bytes.status();
   if (!*bytes) return Status::Ok();
   ByteReader in(**bytes);
   while (!in.empty()) {
     uint64_t partition = in.Varint();
-    if (!in.ok() || partition > 0xffff) return Malformed(kIrregularKey);
-    auto record = store->GetMeta(IrregularKeyOf(partition));
+    if (!in.ok() || partition > 0xffff) return Malformed(name);
+    auto record = store->GetMeta(KeyOf(name, partition));
     if (!record.ok()) return record.status();
-    if (!*record) return Malformed(kIrregularKey);
+    if (!*record) return Malformed(name);
     (*out)[uint16_t(partition)] = std::move(**record);
   }
   return Status::Ok();
 }
 
-// Partitions that are no longer irregular leave the list; their old records are never read again.
-Status PutIrregular(const std::map<uint16_t, std::string>& irregular, IngestBatch* batch) {
+// Partitions that have none any more leave the list; their old records are never read again.
+Status PutRecords(const std::map<uint16_t, std::string>& records, const char* name,
+                  IngestBatch* batch) {
   std::string list;
-  for (const auto& [partition, record] : irregular) {
+  for (const auto& [partition, record] : records) {
     PutVarint(&list, partition);
-    Status status = batch->PutMeta(IrregularKeyOf(partition), record);
+    Status status = batch->PutMeta(KeyOf(name, partition), record);
     if (!status.ok()) return status;
   }
-  return batch->PutMeta(kIrregularKey, list);
+  return batch->PutMeta(name, list);
 }
 
 }  // namespace
@@ -158,7 +160,8 @@ Result<CheckpointMeta> LoadCheckpointMeta(RowStore* store, int databases) {
     if (!status.ok()) return status;
   }
   Status status = LoadClocks(store, &meta.clocks);
-  if (status.ok()) status = LoadIrregular(store, &meta.irregular);
+  if (status.ok()) status = LoadRecords(store, kIrregularKey, &meta.irregular);
+  if (status.ok()) status = LoadRecords(store, kDotsKey, &meta.dots);
   if (!status.ok()) return status;
   return meta;
 }
@@ -187,8 +190,9 @@ Status PutCheckpointMeta(const CheckpointMeta& meta, IngestBatch* batch) {
   out.clear();
   for (const PartitionClock& clock : meta.clocks) clock.EncodeTo(&out);
   status = batch->PutMeta(kClocksKey, out);
-  if (!status.ok()) return status;
-  return PutIrregular(meta.irregular, batch);
+  if (status.ok()) status = PutRecords(meta.irregular, kIrregularKey, batch);
+  if (status.ok()) status = PutRecords(meta.dots, kDotsKey, batch);
+  return status;
 }
 
 }  // namespace redynamo

@@ -11,13 +11,16 @@
 //   "clocks"       := clock*                  per partition, see PartitionClock
 //   "irregular"    := partition*              varints: which ones have a record of their own,
 //   "irregular" partition:2 := clears key*    see irregular.h
+//   "dots"         := partition*              varints: which ones have a record of their own,
+//   "dots" partition:2 := rows dots           see dot_index.h
 //
 // Clocks and unfinished clears of whole partitions hold as of `position`: replay joins every record
 // from there on, so none of them may count as seen before. A slot's rows, and the irregular rows of
 // its keys, hold as of the slot's own position, and so do the elements of its collections, though
 // captured in slices (element_capture.h); replay skips effects on it up to there. (Fragments of a
 // regular string may be captured later than its slot: replaying over them what they have already
-// ends in the same, since each write removes the one before.)
+// ends in the same, since each write removes the one before.) The dot index holds as of some moment
+// of the checkpoint: what replay adds to it again is the same.
 #pragma once
 
 #include <cstdint>
@@ -47,6 +50,7 @@ struct CheckpointMeta {
   std::vector<std::vector<CapturedSlot>> slots;  // by namespace; kSlotCount each
   std::vector<PartitionClock> clocks;            // by partition
   std::map<uint16_t, std::string> irregular;     // by partition: bytes of its record
+  std::map<uint16_t, std::string> dots;          // likewise
 };
 
 // Format 1 has no sums: they are unknown then. Formats 1 and 2 do not tell of deadlines, format 3

@@ -158,6 +158,14 @@ Status ReadEvents(std::string_view record, uint64_t* hlc,
   ByteReader in(record);
   if (in.Byte() != kEventsRecord) return Corruption("record is not of events");
   *hlc = in.Fixed64();
+  return in.ok() ? ReadTokens(in.rest(), on_effect, on_swap)
+                 : Corruption("events record ends early");
+}
+
+Status ReadTokens(std::string_view tokens,
+                  const std::function<Status(const EventHeader&, const Effect&)>& on_effect,
+                  const std::function<Status(uint64_t, uint64_t)>& on_swap) {
+  ByteReader in(tokens);
   EventHeader event;
   std::string_view previous_key;
   while (in.ok() && !in.empty()) {

@@ -25,8 +25,9 @@
 //   01 <hlc> | ff 05 00 09 00 | 14 "k" 00 08 01 <905 bytes>
 //
 // Effects name namespaces, not databases, so it does not matter where in its record an exchange
-// stands. Another record: 0x02 names an actor's local index (index:varint, 16 bytes of id), 0x03 is
-// an exchange alone (a b: varint), as logs of format 1 have it.
+// stands. Other records: 0x03 is an exchange alone (a b: varint), as logs of format 1 have it; 0x04
+// holds events of other nodes as they came (storage/portable.h), 0x05 a batch of them that was
+// pulled (storage/replica_batch.h). 0x02 is not in use.
 #pragma once
 
 #include <cstdint>
@@ -60,7 +61,12 @@ inline constexpr uint32_t kFragmentsMax = 1 << 20;  // of a string, which is at 
 
 enum class ClearScope : uint8_t { kKey = 0, kKeyKind = 1, kNamespace = 2, kPartition = 3 };
 
-enum RecordType : uint8_t { kEventsRecord = 1, kActorRecord = 2, kSwapRecord = 3 };
+enum RecordType : uint8_t {
+  kEventsRecord = 1,
+  kSwapRecord = 3,
+  kPortableRecord = 4,
+  kBatchRecord = 5,
+};
 
 inline constexpr uint8_t kEventToken = 0xff;
 inline constexpr uint8_t kSwapToken = 0xfe;
@@ -113,5 +119,10 @@ Status ReadEvents(std::string_view record, uint64_t* hlc,
                   const std::function<Status(const EventHeader&, const Effect&)>& on_effect,
                   const std::function<Status(uint64_t a, uint64_t b)>& on_swap = nullptr);
 // Only the stamp and the headers' validity is the caller's: partition and namespace ranges.
+
+// The same for what follows the stamp.
+Status ReadTokens(std::string_view tokens,
+                  const std::function<Status(const EventHeader&, const Effect&)>& on_effect,
+                  const std::function<Status(uint64_t a, uint64_t b)>& on_swap = nullptr);
 
 }  // namespace redynamo

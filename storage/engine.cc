@@ -9,6 +9,7 @@
 #include "base/number.h"
 #include "storage/engine_impl.h"
 #include "storage/object_format.h"
+#include "storage/replica_side.h"
 #include "storage/rocks_row_store.h"
 
 namespace redynamo {
@@ -52,7 +53,7 @@ Status EngineImpl::Open() {
   if (!status.ok()) return status;
   seed_ = identity_.seed;
   hasher_.SetActors(identity_.actors);
-  self_ = uint16_t(identity_.actors.size() - 1);
+  self_ = identity_.own;
   now_ms_ = clock_->WallMs();
 
   RocksRowStoreOptions store_options;
@@ -104,12 +105,14 @@ Status EngineImpl::Close(bool checkpoint) {
 
 uint64_t EngineImpl::EndCommand() {
   if (!record_) return depends_;
+  if (collects_own_) replica_->CollectOwn(std::string_view(*record_).substr(record_begin_));
   LogPosition end = log_->EndRecord();
   record_ = nullptr;
   if (record_swaps_) database_ns_position_ = end;
   record_swaps_ = false;
   for (uint16_t slot : record_slots_) last_position_[slot] = end;
   stats_.log_records++;
+  if (collects_own_) replica_->PublishOwn(end);
   return end;
 }
 
@@ -357,6 +360,35 @@ std::string Engine::KeyDigest(int database, std::string_view key) {
   return impl_->KeyDigest(database, key);
 }
 EngineStats Engine::Stats() const { return impl_->Stats(); }
+
+void Engine::AcceptRecord(std::string_view bytes, std::function<void(const Accepted&)> done) {
+  impl_->replica_->AcceptRecord(bytes, std::move(done));
+}
+ReplicaClock Engine::ClockOf(int partition) const { return impl_->replica_->ClockOf(partition); }
+uint64_t Engine::ClockHash(int partition) { return impl_->replica_->ClockHash(partition); }
+uint64_t Engine::IrregularHash(int partition) { return impl_->replica_->IrregularHash(partition); }
+void Engine::KeepDots(bool on) { impl_->replica_->KeepDots(on); }
+void Engine::ForgetDots(int partition, const ReplicaClock& everyone_has) {
+  impl_->replica_->ForgetDots(partition, everyone_has);
+}
+DotIndexStats Engine::DotStats() const { return impl_->replica_->DotStats(); }
+void Engine::Pull(int partition, const ReplicaClock& theirs, uint64_t max_bytes,
+                  std::function<void(PullAnswer)> done) {
+  impl_->replica_->Pull(partition, theirs, max_bytes, std::move(done));
+}
+void Engine::AcceptBatch(int partition, std::string_view bytes,
+                         std::function<void(const Accepted&)> done) {
+  impl_->replica_->AcceptBatch(partition, bytes, std::move(done));
+}
+Status Engine::RotateActor() { return impl_->replica_->RotateActor(); }
+Id128 Engine::Actor() const { return impl_->identity_.actors[impl_->self_]; }
+Id128 Engine::NodeId() const { return impl_->identity_.node_id; }
+uint64_t Engine::KeyStateHash(int database, std::string_view key) {
+  return impl_->replica_->KeyStateHash(database, key);
+}
+std::vector<RowReport> Engine::ExplainKey(int database, std::string_view key, size_t max_rows) {
+  return impl_->replica_->ExplainKey(database, key, max_rows);
+}
 
 void Engine::ResetStats() {
   EngineStats& s = impl_->stats_;

@@ -18,6 +18,7 @@
 #include "storage/engine_impl.h"
 #include "storage/long_string.h"
 #include "storage/object_format.h"
+#include "storage/replica_side.h"
 #include "storage/row_format.h"
 
 namespace redynamo {
@@ -77,6 +78,7 @@ struct EngineImpl::CheckpointJob {
 
   State state = State::kCapture;
   CheckpointMeta meta;
+  int dots_at = 0;  // partition whose dot index comes next; before all slots
   size_t ns = 0;
   size_t slot = 0;
   std::deque<ElementWork> work;  // of the current slot, whose collections point into it
@@ -108,6 +110,8 @@ EngineImpl::EngineImpl(const EngineOptions& options, EngineHooks hooks, const Cl
     : options_(options), hooks_(std::move(hooks)), clock_(clock) {
   whole_load_rows_max_ = options.whole_load_rows_max;
   whole_load_bytes_max_ = options.whole_load_bytes_max;
+  replica_ = std::make_unique<ReplicaSide>(this);
+  replica_->KeepDots(options.keep_dots);
 }
 
 EngineImpl::~EngineImpl() {
@@ -457,6 +461,11 @@ bool EngineImpl::StepCheckpoint(int64_t deadline_us) {
     return false;
   }
   if (job.state == CheckpointJob::State::kCommit) return false;
+  for (; job.dots_at < kPartitionCount; job.dots_at++) {
+    if (clock_->MonotonicUs() >= deadline_us) return true;
+    std::string dots = replica_->EncodeDots(job.dots_at);
+    if (!dots.empty()) job.meta.dots[uint16_t(job.dots_at)] = std::move(dots);
+  }
   while (job.ns < namespaces_.size()) {
     if (*job.in_flight > kInFlightBytesMax) return false;  // the background wakes us
     if (clock_->MonotonicUs() >= deadline_us) return true;

@@ -12,8 +12,8 @@
 //   engine_recover.cc   the log's tail joined onto the last checkpoint
 //   engine_scan.cc      SCAN, KEYS and RANDOMKEY over memory and disk
 //   engine_sum.cc       sums of captured rows
+//   replica_*.cc        other nodes' events and ours for them: class ReplicaSide
 //   engine_checkpoint.cc, engine_load.cc, engine_elements.cc, engine_expire.cc, engine_evict.cc
-//
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
@@ -44,6 +44,7 @@
 #include "storage/irregular.h"
 #include "storage/key_walk.h"
 #include "storage/log.h"
+#include "storage/lookup_probe.h"
 #include "storage/row_store.h"
 #include "storage/row_sum.h"
 #include "storage/row_table.h"
@@ -58,6 +59,8 @@ inline constexpr int kBackgroundThreads = 2;
 inline RowKind ElementKind(const Row* row) {
   return row->object_type() == ObjectType::kSet ? RowKind::kMember : RowKind::kField;
 }
+
+class ReplicaSide;
 
 class EngineImpl {
  public:
@@ -76,7 +79,8 @@ class EngineImpl {
   uint64_t EndCommand();
   Status ReserveWrite(uint64_t bytes);
   // An event's header and tags, and the clock of a clear: per actor its index and one interval.
-  uint64_t EventLogBytes() const { return kEffectLogBytes + 20 * identity_.actors.size(); }
+  uint64_t EventLogBytes() const { return kEffectLogBytes + clock_log_bytes_; }
+  void NoteClockBytes(const PartitionClock& clock);
   uint64_t ClearLogBytes(int database) const;
   uint64_t ReplyPosition() const {
     return options_.sync == SyncMode::kAlways ? log_->synced() : log_->written();
@@ -206,8 +210,8 @@ class EngineImpl {
   // Joins the events of a record that ends at log position `end`. Keys that are cold are loaded on
   // the spot. kCorruption on what no writer wrote; what came before that has been joined.
   Status JoinRecord(uint64_t end, std::string_view payload);
-  // A record of other nodes' events: logged, then joined.
-  Status AcceptRecord(std::string_view payload);
+  void BeginJoin();
+  void EndJoin(uint64_t hlc);
   Status JoinEffect(uint64_t end, uint64_t hlc, const EventHeader& event, const Effect& effect);
   bool JoinRegular(const Spot& spot, Row* row, uint64_t hlc, Dot dot, const Effect& effect);
   bool JoinRegularBase(const Spot& spot, Row* row, uint64_t hlc, Dot dot, const Effect& effect);
@@ -243,7 +247,9 @@ class EngineImpl {
                     const PartitionClock& context, KeyRows* held);
   void JoinClearOfMany(uint64_t end, const EventHeader& event, const Effect& effect);
   void ClearNamespacePart(uint16_t ns, int partition, const PartitionClock& context, uint64_t end);
-  void StrikeDot(int partition, Dot dot);
+  void RememberClear(UnfinishedClear clear, int partition);  // of many keys
+  void StrikeDots(int partition, const PartitionClock& dots);
+  bool Regular(int partition, const RowState& state) const;
 
   // --- engine_long.cc, join_fragments.cc ---
   // Changes a part of a long string; false when it is to be written anew, as a base.
@@ -258,6 +264,7 @@ class EngineImpl {
   // Installs what the store has of the string's fragments; the row may move. Any thread.
   Status LoadFragments(uint16_t ns, uint64_t position, Row** row);
   void PullFragment(const Row* row, const RowId& id, KeyRows* held) const;
+  void PullForFragment(const Row* row, const RowId& id, KeyRows* held) const;
   void JoinFragment(const Spot& spot, uint64_t hlc, Dot dot, const Effect& effect);
   void ShowFragment(const Spot& spot, KeyRows* held, const RowId& id);
   uint64_t CaptureFragmentSlice(CheckpointJob* job, uint16_t ns, uint64_t position, Row* row);
@@ -278,6 +285,9 @@ class EngineImpl {
 
   // --- write_irregular.cc: the verbs on entangled keys ---
   void WriteEffects(KeyView* view, std::vector<Effect> effects);
+  // Of a clear of the key, or of a database's part: all that is seen, or shown.
+  PartitionClock ClearContext(const KeyView& view) const;
+  PartitionClock ClearContext(uint16_t ns, int partition) const;
   void ClearHiddenKinds(const KeyView& view, std::vector<Effect>* effects);
   std::vector<Dot> LiveDots(const KeyView& view, const RowId& id);
   Spot SpotOf(const KeyView& view) const { return {view.ns_, view.slot_, view.hash_, view.key_}; }
@@ -330,6 +340,9 @@ class EngineImpl {
   // Loads at once, on the calling thread: only replay may block like that.
   Status LoadNow(uint16_t ns, std::string_view key, Row** row);
   PendingLoad& QueueLoad(LoadKey key);
+  bool KnownAbsent(uint16_t ns, std::string_view key) const {
+    return !known_absent_.empty() && known_absent_.contains({ns, std::string(key)});
+  }
   void FlushLoads();
   void TakeLoads(size_t count, std::vector<ColdRead>* batch);
   void PostLoads(std::shared_ptr<std::vector<ColdRead>> batch);
@@ -415,8 +428,7 @@ class EngineImpl {
   bool EvictToLimit(int64_t deadline_us);
   uint64_t UsedMemory() const;
   bool DirtyMemoryHigh() const;
-  // Writers must wait for the checkpoint under way: too much of maxmemory is dirty.
-  bool WritersMustWait() const;
+  bool WritersMustWait() const;  // too much of maxmemory is dirty: the checkpoint comes first
   // --- engine_scrub.cc ---
   void StepScrub();
   void ScrubTask();
@@ -501,20 +513,8 @@ class EngineImpl {
   std::array<Partition, kPartitionCount> partitions_;
   std::array<uint64_t, kSlotCount> last_position_{};
 
-  struct Probe {
-    std::string_view key;
-    uint64_t hash;
-    uint16_t slot;
-  };
-  struct ElementProbe {
-    std::string_view element;
-    uint32_t key_probe;  // index in probes_
-    const Collection* collection = nullptr;
-    const RowTable* table = nullptr;  // where to look, deeper with each pass
-    uint64_t hash = 0;
-  };
   std::vector<Probe> probes_;  // of the keys that the running pipeline will look up, in order
-  std::vector<ElementProbe> element_probes_;  // of Prefetch's
+  std::vector<ElementProbe> element_probes_;
   size_t next_probe_ = 0;
 
   int64_t now_ms_ = 0;
@@ -534,7 +534,9 @@ class EngineImpl {
     Dot dot;
     bool duplicate;
   };
-  std::set<uint16_t> foreign_actors_;   // local indexes of other nodes' actors
+  std::unique_ptr<ReplicaSide> replica_;
+  bool collects_own_ = false;           // replica_ wants to see records
+  uint64_t clock_log_bytes_ = 0;        // of the longest clock of a partition, at most
   std::vector<OpenEvent> open_events_;  // of the record being joined
   std::vector<std::pair<IrregularIndex::Key, RowId>> touched_rows_;  // by it, in the index
 

@@ -111,7 +111,7 @@ bool EngineImpl::Resident(std::span<const KeyRef> keys) {
       return false;
     }
     if (table->cold() == 0) continue;
-    if (!known_absent_.empty() && known_absent_.contains({ns, std::string(ref.key)})) continue;
+    if (KnownAbsent(ns, ref.key)) continue;
     return false;
   }
   return true;

@@ -11,6 +11,7 @@
 #include "base/log_line.h"
 #include "storage/checkpoint_meta.h"
 #include "storage/engine_impl.h"
+#include "storage/replica_side.h"
 
 namespace redynamo {
 
@@ -46,6 +47,11 @@ Status EngineImpl::Recover() {
   }
   Status irregular = LoadIrregular(meta->irregular);
   if (!irregular.ok()) return irregular;
+  for (const auto& [partition, bytes] : meta->dots) {
+    if (partition >= kPartitionCount || !replica_->DecodeDots(partition, bytes)) {
+      return Corruption("checkpoint record 'dots' is malformed; restore from a backup");
+    }
+  }
 
   LogOptions log_options;
   log_options.directory = options_.dir + "/log";
@@ -84,13 +90,18 @@ Status EngineImpl::Recover() {
                       "with --log-salvage yes to go on without what is damaged");
   }
   log_ = std::move(*log);
+  if (replica_->TakeUnsavedActors()) {
+    Status status = identity_.Save(&PosixFileSystem(), options_.dir);
+    if (!status.ok()) return status;
+  }
+  for (const Partition& p : partitions_) NoteClockBytes(p.clock);
   for (const std::string& note : log_->report().salvage_notes) LogWarning(note);
   stats_.salvaged_records = log_->report().lost_records;
   if (log_->report().tail_was_cut) {
     LogWarning(log_->report().cut_note);
     identity_.Rotate();
     hasher_.SetActors(identity_.actors);
-    self_ = uint16_t(identity_.actors.size() - 1);
+    self_ = identity_.own;
     Status status = identity_.Save(&PosixFileSystem(), options_.dir);
     if (!status.ok()) return status;
     for (Partition& p : partitions_)
@@ -101,6 +112,13 @@ Status EngineImpl::Recover() {
   last_checkpoint_end_ms_ = clock_->MonotonicUs() / 1000;
   stats_.last_checkpoint_unix_s = clock_->WallMs() / 1000;
   return Status::Ok();
+}
+
+// What a clear of all that this partition has seen takes in a record, at most.
+void EngineImpl::NoteClockBytes(const PartitionClock& clock) {
+  uint64_t bytes = 20 * (clock.actors().size() + 1);
+  for (const auto& [actor, set] : clock.actors()) bytes += 14 * set.intervals().size();
+  clock_log_bytes_ = std::max(clock_log_bytes_, bytes);
 }
 
 Status EngineImpl::LoadIrregular(const std::map<uint16_t, std::string>& records) {
@@ -133,6 +151,9 @@ Status EngineImpl::ReplayRecord(uint64_t end, std::string_view payload) {
     if (status.ok()) database_ns_position_ = std::max(database_ns_position_, end);
     return status;
   }
+  if (payload[0] == char(kPortableRecord)) return replica_->ReplayPortable(end, payload.substr(1));
+  if (payload[0] == char(kBatchRecord)) return replica_->ReplayBatch(end, payload.substr(1));
+  if (replica_->keeps_dots()) replica_->ReplayedOwn(payload);
   return JoinRecord(end, payload);
 }
 
@@ -148,7 +169,7 @@ Status EngineImpl::ReplaySwap(uint64_t end, uint64_t a, uint64_t b) {
 
 // After a salvage the log has holes, and other nodes have seen other states.
 bool EngineImpl::SaysByItself(uint16_t ns, uint16_t slot, Dot dot, const Effect& effect) const {
-  if (!replaying_ || options_.salvage || foreign_actors_.contains(DotActor(dot))) return false;
+  if (!replaying_ || options_.salvage || identity_.foreign.contains(DotActor(dot))) return false;
   const IrregularIndex* index = partitions_[PartitionOfSlot(slot)].irregular.get();
   return !index || (index->clears.empty() && !index->Find(ns, slot, effect.key));
 }

@@ -327,9 +327,11 @@ void EngineImpl::ClearDatabase(int database) {
     if (!used) continue;
     PutEffectHead(record_, RowKind::kClear, kTagSameKey, {});
     record_->push_back(char(ClearScope::kNamespace));
-    ClockOf(p).EncodeTo(record_);
+    PartitionClock context = ClearContext(ns, p);
+    context.EncodeTo(record_);
     if (partitions_[p].irregular) {
-      ClearNamespacePart(ns, p, ClockOf(p), ~0ull);
+      ClearNamespacePart(ns, p, context, ~0ull);
+      RememberClear({ClearScope::kNamespace, ns, RowKind::kBase, context.Minus(ClockOf(p))}, p);
     } else {
       ApplyClearPartition(ns, p, ~0ull);
     }

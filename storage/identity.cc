@@ -16,6 +16,7 @@ namespace {
 
 constexpr char kMagic[] = "rdynid\n";
 constexpr size_t kActorsMax = 65'535;
+constexpr size_t kForeignActorsMax = 60'000;  // the rest is for rotations
 
 Id128 NewId() {
   Id128 id;
@@ -56,8 +57,12 @@ Result<Identity> Decode(std::string_view bytes, const std::string& path) {
     Id128 copy{};
     std::copy(actor.begin(), actor.end(), copy.begin());
     id.actors.push_back(copy);
+    if (version > 1 && in.Byte() != 0) id.foreign.insert(uint16_t(i));
   }
-  if (!in.ok() || !in.empty() || id.actors.empty() || id.actors.size() > kActorsMax) {
+  uint64_t own = version > 1 ? in.Varint() : actors - 1;
+  id.own = uint16_t(own);
+  bool own_there = own < actors && !id.foreign.contains(id.own);
+  if (!in.ok() || !own_there || !in.empty() || id.actors.empty() || id.actors.size() > kActorsMax) {
     return Corruption("'" + path + "' is malformed");
   }
   return id;
@@ -89,7 +94,22 @@ bool Identity::MustRotate(const std::string& boot_id_now, uint64_t fingerprint_n
 }
 
 void Identity::Rotate() {
-  if (actors.size() < kActorsMax) actors.push_back(NewId());
+  if (actors.size() >= kActorsMax) return;
+  actors.push_back(NewId());
+  own = uint16_t(actors.size() - 1);
+}
+
+Result<uint16_t> Identity::Intern(const Id128& actor) {
+  auto known = std::find(actors.begin(), actors.end(), actor);
+  if (known != actors.end()) return uint16_t(known - actors.begin());
+  if (actors.size() >= kForeignActorsMax) {
+    return Status(StatusCode::kNoSpace,
+                  "this data directory has met too many incarnations of other nodes");
+  }
+  uint16_t index = uint16_t(actors.size());
+  actors.push_back(actor);
+  foreign.insert(index);
+  return index;
 }
 
 Status Identity::Save(FileSystem* fs, const std::string& dir) const {
@@ -102,7 +122,11 @@ Status Identity::Save(FileSystem* fs, const std::string& dir) const {
   out.push_back(clean);
   PutLengthPrefixed(&out, boot_id);
   PutVarint(&out, actors.size());
-  for (const Id128& actor : actors) out.append(reinterpret_cast<const char*>(actor.data()), 16);
+  for (size_t i = 0; i < actors.size(); i++) {
+    out.append(reinterpret_cast<const char*>(actors[i].data()), 16);
+    out.push_back(char(foreign.contains(uint16_t(i))));
+  }
+  PutVarint(&out, own);
   PutFixed32(&out, Crc32c(out));
   return fs->WriteWhole(Path(dir), out);
 }

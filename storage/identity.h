@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who this data directory is (REPLICATION.md section 6): one fsynced file, `identity`, with the
-// node's id, the position seed, and every actor under which it has ever written. The own actor is
-// rotated, that is replaced by a new random one, whenever dots could have left the node without
-// being on disk: after anything but a clean stop or a process crash within one boot of the machine,
-// and when the recovered log had to be cut.
+// node's id, the position seed, every actor under which it has ever written, and every actor of
+// another directory whose events it has taken over. An actor's place in this list is its local
+// index in dots on disk, so it is durable before any of them is. The own actor is rotated, that is
+// replaced by a new random one, whenever dots could have left the node without being on disk: after
+// anything but a clean stop or a process crash within one boot of the machine, and when the
+// recovered log had to be cut.
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -17,15 +20,17 @@
 namespace redynamo {
 
 struct Identity {
-  static constexpr uint32_t kFormatVersion = 1;
+  static constexpr uint32_t kFormatVersion = 2;  // 1: all actors are own ones, the last is in use
 
   Id128 node_id{};
-  uint64_t directory_id = 0;  // stamped on every log segment
-  uint64_t seed = 0;          // of positions and element hashes
-  std::vector<Id128> actors;  // by local index; the last one is the own actor
-  std::string boot_id;        // of the kernel, when last opened
-  uint64_t fingerprint = 0;   // device and inode of the directory
-  bool clean = false;         // an orderly stop wrote it; consumed at start
+  uint64_t directory_id = 0;   // stamped on every log segment
+  uint64_t seed = 0;           // of positions and element hashes
+  std::vector<Id128> actors;   // by local index
+  std::set<uint16_t> foreign;  // those of other directories
+  uint16_t own = 0;            // the one in use
+  std::string boot_id;         // of the kernel, when last opened
+  uint64_t fingerprint = 0;    // device and inode of the directory
+  bool clean = false;          // an orderly stop wrote it; consumed at start
 
   std::string node_id_hex() const;  // 40 digits, as CLUSTER MYID wants
 
@@ -35,6 +40,9 @@ struct Identity {
   // Whether a start with this identity must rotate (`boot_id`, `fingerprint`: of now).
   bool MustRotate(const std::string& boot_id_now, uint64_t fingerprint_now) const;
   void Rotate();
+  // The local index of a foreign actor, new if need be: then Save must follow before it is used in
+  // anything that is written. kNoSpace when there are too many.
+  Result<uint16_t> Intern(const Id128& actor);
   Status Save(FileSystem* fs, const std::string& dir) const;
 };
 

@@ -103,6 +103,14 @@ RowId FragmentRow(Dot base, uint32_t index) {
 
 uint32_t FragmentIndex(const RowId& id) { return uint32_t(ByteReader(id.element).Big(4)); }
 
+void AddUnfinished(UnfinishedClear clear, std::vector<UnfinishedClear>* clears) {
+  for (UnfinishedClear& other : *clears) {
+    if (other.scope != clear.scope || other.ns != clear.ns) continue;
+    if (other.cleared_kind == clear.cleared_kind) return other.rest.Join(clear.rest);
+  }
+  clears->push_back(std::move(clear));
+}
+
 bool InScope(ClearScope scope, RowKind cleared_kind, const RowId& id) {
   if (scope != ClearScope::kKeyKind) return true;
   switch (cleared_kind) {

@@ -3,9 +3,10 @@
 // the object table cannot say.
 //
 // The table shows, per row, one version: what a client reads. A row is *regular* when that is all
-// there is: one live version, nothing known removed that was not yet seen (gone empty), its kind
-// the shown one, its base the shown one. Whatever else is *irregular*, and then the row stands here
-// with all its live versions and its gone dots, while the table goes on showing the winner:
+// there is: one live version, which the clock has seen, nothing known removed that was not yet seen
+// (gone empty), its kind the shown one, its base the shown one. Whatever else is *irregular*, and
+// then the row stands here with all its live versions and its gone dots, while the table goes on
+// showing the winner:
 //
 //   two nodes wrote k at the same time      table  k = "b"
 //                                           index  k: base {(0,7): "a", (1,4): "b"}
@@ -69,6 +70,9 @@ struct UnfinishedClear {
   RowKind cleared_kind = RowKind::kBase;  // kKeyKind
   PartitionClock rest;
 };
+
+// One entry for each scope, so that replicas that know the same have the same.
+void AddUnfinished(UnfinishedClear clear, std::vector<UnfinishedClear>* clears);
 
 // Whether a clear of this scope is about the row (of its key).
 bool InScope(ClearScope scope, RowKind cleared_kind, const RowId& id);

@@ -49,8 +49,7 @@ bool EngineImpl::IsOpen(int partition, Dot dot) const {
 
 Status EngineImpl::JoinRecord(uint64_t end, std::string_view payload) {
   uint64_t hlc = 0;
-  open_events_.clear();
-  touched_rows_.clear();
+  BeginJoin();
   bool swaps = false;
   auto on_effect = [&](const EventHeader& event, const Effect& effect) {
     return JoinEffect(end, hlc, event, effect);
@@ -62,6 +61,17 @@ Status EngineImpl::JoinRecord(uint64_t end, std::string_view payload) {
   };
   Status status = ReadEvents(payload, &hlc, on_effect, on_swap);
   if (swaps) database_ns_position_ = std::max(database_ns_position_, end);
+  EndJoin(hlc);
+  return status;
+}
+
+void EngineImpl::BeginJoin() {
+  open_events_.clear();
+  touched_rows_.clear();
+}
+
+// The events are whole now.
+void EngineImpl::EndJoin(uint64_t hlc) {
   hybrid_.Observe(hlc, replaying_ ? int64_t(hlc >> 16) : now_ms_);
   std::vector<OpenEvent> closed;
   bool irregular = std::any_of(open_events_.begin(), open_events_.end(), [&](const OpenEvent& e) {
@@ -70,14 +80,11 @@ Status EngineImpl::JoinRecord(uint64_t end, std::string_view payload) {
   if (irregular) closed.swap(open_events_);
   open_events_.clear();
   for (const OpenEvent& e : closed) {
-    if (!e.duplicate && partitions_[e.partition].irregular) StrikeDot(e.partition, e.dot);
+    if (e.duplicate || !partitions_[e.partition].irregular) continue;
+    PartitionClock one;
+    one.Add(e.dot);
+    StrikeDots(e.partition, one);
   }
-  return status;
-}
-
-Status EngineImpl::AcceptRecord(std::string_view payload) {
-  log_->BeginRecord()->append(payload);
-  return JoinRecord(log_->EndRecord(), payload);
 }
 
 Status EngineImpl::JoinEffect(uint64_t end, uint64_t hlc, const EventHeader& event,
@@ -94,7 +101,10 @@ Status EngineImpl::JoinEffect(uint64_t end, uint64_t hlc, const EventHeader& eve
     open_events_.push_back({event.partition, event.dot, duplicate});
     open = open_events_.rbegin();
     Partition& p = partitions_[event.partition];
-    if (!duplicate) p.clock.Add(event.dot);
+    if (!duplicate) {
+      p.clock.Add(event.dot);
+      if (!replaying_) NoteClockBytes(p.clock);
+    }
     if (DotActor(event.dot) == self_) p.own_n = std::max(p.own_n, DotCounter(event.dot));
   }
   if (open->duplicate) return Status::Ok();
@@ -110,7 +120,7 @@ Status EngineImpl::JoinEffect(uint64_t end, uint64_t hlc, const EventHeader& eve
   if (end <= table.captured_at) return Status::Ok();
   spot.hash = RowTable::HashOf(effect.key, seed_, kPositionHashBits);
   Row* row = table.rows.Find(spot.hash, effect.key);
-  if (!row && table.cold() > 0 &&
+  if (!row && table.cold() > 0 && !KnownAbsent(spot.ns, effect.key) &&
       !ReplayUnseen(spot.ns, spot.slot, spot.hash, event.dot, effect, &row)) {
     Status status = LoadNow(spot.ns, effect.key, &row);
     if (!status.ok()) return status;

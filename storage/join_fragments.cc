@@ -62,17 +62,19 @@ void EngineImpl::PullFragment(const Row* row, const RowId& id, KeyRows* held) co
   held->rows[id].live[fragment->dot] = {fragment->hlc, false, std::move(bytes), 0};
 }
 
+void EngineImpl::PullForFragment(const Row* row, const RowId& id, KeyRows* held) const {
+  if (held->HoldsString() || !Shows(row, id.base)) return;
+  if (ShowsText(row, id.base)) {
+    PullFragment(row, id, held);
+  } else {
+    PullString(row, held);
+  }
+}
+
 void EngineImpl::JoinFragment(const Spot& spot, uint64_t hlc, Dot dot, const Effect& effect) {
   KeyRows& held = HoldKey(spot);
   RowId id = RowOf(effect, dot);
-  Row* row = FindLive(spot);
-  if (!held.HoldsString() && Shows(row, id.base)) {
-    if (ShowsText(row, id.base)) {
-      PullFragment(row, id, &held);
-    } else {
-      PullString(row, &held);
-    }
-  }
+  PullForFragment(FindLive(spot), id, &held);
   JoinRow(spot, hlc, dot, effect, &held);
   if (!open_events_.empty()) {
     touched_rows_.push_back({{spot.ns, spot.slot, std::string(spot.key)}, id});
@@ -102,7 +104,7 @@ void EngineImpl::ShowFragment(const Spot& spot, KeyRows* held, const RowId& id) 
   } else {
     ApplyRemoveFragment(spot, row, FragmentIndex(id));
   }
-  if (state.live.size() <= 1 && state.gone.empty()) held->rows.erase(it);
+  if (Regular(PartitionOfSlot(spot.slot), state)) held->rows.erase(it);
 }
 
 // Each touched fragment replaces all versions of it that are live here.

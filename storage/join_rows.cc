@@ -127,7 +127,7 @@ void EngineImpl::JoinIrregular(const Spot& spot, uint64_t hlc, Dot dot, const Ef
     int partition = PartitionOfSlot(spot.slot);
     PartitionClock rest = effect.context.Minus(ClockOf(partition));
     if (!rest.empty()) {
-      held.clears.push_back({effect.scope, spot.ns, effect.cleared_kind, std::move(rest)});
+      AddUnfinished({effect.scope, spot.ns, effect.cleared_kind, std::move(rest)}, &held.clears);
       partitions_[partition].irregular->clearing.insert(
           {spot.ns, spot.slot, std::string(spot.key)});
     }
@@ -211,10 +211,14 @@ void EngineImpl::JoinClearOfMany(uint64_t end, const EventHeader& event, const E
     ClearNamespacePart(uint16_t(ns), partition, effect.context, end);
   }
   PartitionClock rest = effect.context.Minus(ClockOf(partition));
-  if (rest.empty()) return;
+  RememberClear({effect.scope, event.ns, RowKind::kBase, std::move(rest)}, partition);
+}
+
+void EngineImpl::RememberClear(UnfinishedClear clear, int partition) {
+  if (clear.rest.empty()) return;
   auto& index = partitions_[partition].irregular;
   if (!index) index = std::make_unique<IrregularIndex>();
-  index->clears.push_back({effect.scope, event.ns, RowKind::kBase, std::move(rest)});
+  AddUnfinished(std::move(clear), &index->clears);
 }
 
 void EngineImpl::ClearNamespacePart(uint16_t ns, int partition, const PartitionClock& context,
@@ -253,13 +257,11 @@ void EngineImpl::ClearNamespacePart(uint16_t ns, int partition, const PartitionC
   }
 }
 
-// The event is whole now: what its dot was remembered for is settled.
-void EngineImpl::StrikeDot(int partition, Dot dot) {
-  PartitionClock one;
-  one.Add(dot);
+// Events are whole now: what their dots were remembered for is settled.
+void EngineImpl::StrikeDots(int partition, const PartitionClock& dots) {
   auto strike = [&](std::vector<UnfinishedClear>* clears) {
     std::erase_if(*clears, [&](UnfinishedClear& clear) {
-      clear.rest = clear.rest.Minus(one);
+      clear.rest = clear.rest.Minus(dots);
       return clear.rest.empty();
     });
   };
@@ -285,7 +287,7 @@ void EngineImpl::StrikeDot(int partition, Dot dot) {
     auto it = index->keys.find(key);
     if (it == index->keys.end()) continue;
     if (auto row = it->second.rows.find(id); row != it->second.rows.end()) {
-      row->second.gone.erase(dot);
+      std::erase_if(row->second.gone, [&](Dot dot) { return dots.Contains(dot); });
     }
     settle(key, IsElement(id.kind) || id.kind == RowKind::kFragment ? &id : nullptr);
   }

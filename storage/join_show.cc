@@ -24,8 +24,6 @@ struct Shown {
   std::vector<CounterTotal> totals;
 };
 
-bool AllRegular(const RowState& state) { return state.live.size() <= 1 && state.gone.empty(); }
-
 struct ShownFragment {
   uint32_t index;
   Dot dot;
@@ -45,6 +43,13 @@ std::string CellOf(const Shown& shown, bool implicit, int64_t base) {
 }
 
 }  // namespace
+
+// Live dots come unseen with rows of a batch or a read repair: until their event has come, too, a
+// clear by clock would not reach them.
+bool EngineImpl::Regular(int partition, const RowState& state) const {
+  return state.live.size() <= 1 && state.gone.empty() &&
+         (state.live.empty() || InClock(partition, state.live.begin()->first));
+}
 
 bool EngineImpl::Newer(Dot a, uint64_t a_hlc, Dot b, uint64_t b_hlc) const {
   if (a_hlc != b_hlc) return a_hlc > b_hlc;
@@ -145,7 +150,7 @@ void EngineImpl::ShowString(const Spot& spot, KeyRows* held) {
   const auto* winner = Winner(bases);
   Dot base_dot = winner->first;
   const RowVersion& base = winner->second;
-  Shown shown{AllRegular(bases), base.implicit, 0, {}};
+  Shown shown{Regular(PartitionOfSlot(spot.slot), bases), base.implicit, 0, {}};
   const std::pair<const Dot, RowVersion>* deadline = nullptr;
   auto string_row = [](const RowId& id) {
     return id.kind == RowKind::kBase || id.kind == RowKind::kTotal ||
@@ -154,13 +159,13 @@ void EngineImpl::ShowString(const Spot& spot, KeyRows* held) {
   std::vector<ShownFragment> fragments;
   for (const auto& [id, state] : held->rows) {
     if (id.kind == RowKind::kFragment && id.base == base_dot) {
-      shown.regular &= AllRegular(state);
+      shown.regular &= Regular(PartitionOfSlot(spot.slot), state);
       if (const auto* version = Winner(state)) {
         fragments.push_back({FragmentIndex(id), version->first, &version->second});
       }
     }
     if (!string_row(id) || id.kind == RowKind::kBase || state.empty()) continue;
-    shown.regular &= id.base == base_dot && AllRegular(state);
+    shown.regular &= id.base == base_dot && Regular(PartitionOfSlot(spot.slot), state);
     const auto* version = Winner(state);
     if (!version) continue;
     if (id.kind == RowKind::kTotal) {
@@ -245,7 +250,7 @@ bool EngineImpl::ShowMember(const Spot& spot, const std::string& member, KeyRows
   bool is_new;
   ApplyElement(spot.ns, spot.slot, spot.hash, spot.key, FindLive(spot), ObjectType::kSet, member,
                {}, false, winner->first, winner->second.hlc, &is_new);
-  if (AllRegular(it->second)) held->rows.erase(it);
+  if (Regular(PartitionOfSlot(spot.slot), it->second)) held->rows.erase(it);
   return true;
 }
 
@@ -255,7 +260,7 @@ bool EngineImpl::ShowField(const Spot& spot, const std::string& field, KeyRows* 
   if (!winner) return false;
   const RowState& bases = it->second;
   const RowVersion& base = winner->second;
-  Shown shown{AllRegular(bases), base.implicit, 0, {}};
+  Shown shown{Regular(PartitionOfSlot(spot.slot), bases), base.implicit, 0, {}};
   auto first_total = held->rows.lower_bound({RowKind::kFieldTotal, field, 0, 0});
   auto total = first_total;
   for (; total != held->rows.end() && total->first.kind == RowKind::kFieldTotal &&
@@ -263,7 +268,8 @@ bool EngineImpl::ShowField(const Spot& spot, const std::string& field, KeyRows* 
        ++total) {
     const RowState& state = total->second;
     if (state.empty()) continue;
-    shown.regular &= total->first.base == winner->first && AllRegular(state);
+    shown.regular &=
+        total->first.base == winner->first && Regular(PartitionOfSlot(spot.slot), state);
     const auto* version = Winner(state);
     if (!version) continue;
     auto hangs_on = bases.live.find(total->first.base);
@@ -305,7 +311,7 @@ void EngineImpl::ShowCollectionDeadline(const Spot& spot, KeyRows* held) {
   } else {
     ApplyNoDeadline(spot.ns, spot.slot, spot.hash, row);
   }
-  if (AllRegular(it->second)) held->rows.erase(it);
+  if (Regular(PartitionOfSlot(spot.slot), it->second)) held->rows.erase(it);
 }
 
 }  // namespace redynamo

@@ -85,7 +85,7 @@ struct RowReport {
   std::string element;                 // field or member
   uint32_t index = 0;                  // of a kFragment
   PortableDot base;                    // of what hangs on one; n 0: none
-  PortableDot actor_of;                // totals: whose (n is 0)
+  Id128 owner{};                       // totals: whose
   std::vector<RowVersionReport> live;  // more than one: siblings. The first is what is shown.
   std::vector<PortableDot> gone;       // known removed, and not yet seen
   bool unseen = false;                 // a live version is not in the clock yet

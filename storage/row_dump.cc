@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "storage/row_dump.h"
 
+#include "base/hash.h"
 #include "storage/engine_impl.h"
 
 namespace redynamo {
@@ -8,6 +9,16 @@ namespace {
 
 std::string DotText(Dot dot) {
   return std::to_string(DotActor(dot)) + ":" + std::to_string(DotCounter(dot));
+}
+
+std::string ValueText(const std::string& value) {
+  if (value.size() <= 64) return value;
+  return "(" + std::to_string(value.size()) + " bytes, crc " + std::to_string(Crc32c(value)) + ")";
+}
+
+std::string ElementText(const RowId& id) {
+  if (id.kind != RowKind::kFragment) return id.element;
+  return std::to_string(FragmentIndex(id));
 }
 
 }  // namespace
@@ -48,10 +59,10 @@ std::string ToText(const RowDump& dump) {
   for (const auto& [at, held] : dump.keys) {
     for (const auto& [id, state] : held.rows) {
       out += std::to_string(at.first) + " " + at.second + " " + std::to_string(int(id.kind)) +
-             " '" + id.element + "' " + DotText(id.base) + " " + std::to_string(id.actor) +
+             " '" + ElementText(id) + "' " + DotText(id.base) + " " + std::to_string(id.actor) +
              " live{";
       for (const auto& [dot, v] : state.live) {
-        out += DotText(dot) + "=" + (v.implicit ? "implicit" : v.value) + "/" +
+        out += DotText(dot) + "=" + (v.implicit ? "implicit" : ValueText(v.value)) + "/" +
                std::to_string(v.number) + " ";
       }
       out += "} gone{";

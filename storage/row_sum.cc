@@ -26,15 +26,20 @@ constexpr uint64_t KindOf(bool member) {
 }  // namespace
 
 void RowHasher::SetActors(const std::vector<Id128>& actors) {
-  actors_.clear();
-  for (const Id128& id : actors) {
-    actors_.push_back(StableHash({reinterpret_cast<const char*>(id.data()), id.size()}));
+  for (size_t i = 0; i < actors.size(); i++) {
+    if (i / kChunk == chunks_.size()) chunks_.push_back(std::make_unique<uint64_t[]>(kChunk));
+    const Id128& id = actors[i];
+    uint64_t mix = StableHash({reinterpret_cast<const char*>(id.data()), id.size()});
+    uint64_t& place = chunks_[i / kChunk][i % kChunk];
+    if (place != mix) place = mix;
+    actors_[i / kChunk].store(chunks_[i / kChunk].get(), std::memory_order_release);
   }
 }
 
 uint64_t RowHasher::ActorMix(Dot dot) const {
   uint16_t index = DotActor(dot);
-  return index < actors_.size() ? actors_[index] : index;  // the latter from a damaged disk only
+  const uint64_t* chunk = actors_[index / kChunk].load(std::memory_order_acquire);
+  return chunk ? chunk[index % kChunk] : index;  // the latter from a damaged disk only
 }
 
 uint64_t RowHasher::Hash(const Place& place, Dot dot, uint32_t crc) const {

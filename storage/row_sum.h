@@ -24,7 +24,10 @@
 //     anew after the next checkpoint.
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <cstdint>
+#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -36,7 +39,8 @@ namespace redynamo {
 
 class RowHasher {
  public:
-  // Data thread, while no other thread uses it.
+  // Data thread. The list only grows; other threads meanwhile use indexes that they were given
+  // before.
   void SetActors(const std::vector<Id128>& actors);
 
   static uint32_t PayloadCrc(uint64_t hlc, std::string_view value);
@@ -70,7 +74,9 @@ class RowHasher {
   uint64_t Totals(Place place, std::string_view cell) const;
   static uint32_t CounterBaseCrc(uint64_t hlc, std::string_view cell);
 
-  std::vector<uint64_t> actors_;  // by local index
+  static constexpr size_t kChunk = 256;
+  std::array<std::atomic<const uint64_t*>, 65'536 / kChunk> actors_{};  // by local index
+  std::vector<std::unique_ptr<uint64_t[]>> chunks_;
 };
 
 }  // namespace redynamo

@@ -50,6 +50,28 @@ std::vector<Dot> EngineImpl::LiveDots(const KeyView& view, const RowId& id) {
   return dots;
 }
 
+PartitionClock EngineImpl::ClearContext(const KeyView& view) const {
+  int partition = PartitionOfSlot(view.slot_);
+  PartitionClock context = ClockOf(partition);
+  const KeyRows* held = partitions_[partition].irregular->Find(view.ns_, view.slot_, view.key_);
+  for (const auto& [id, state] : held->rows) {
+    for (const auto& [dot, version] : state.live) context.Add(dot);
+  }
+  return context;
+}
+
+PartitionClock EngineImpl::ClearContext(uint16_t ns, int partition) const {
+  PartitionClock context = ClockOf(partition);
+  if (!partitions_[partition].irregular) return context;
+  for (const auto& [at, held] : partitions_[partition].irregular->keys) {
+    if (at.ns != ns) continue;
+    for (const auto& [id, state] : held.rows) {
+      for (const auto& [dot, version] : state.live) context.Add(dot);
+    }
+  }
+  return context;
+}
+
 void EngineImpl::ClearHiddenKinds(const KeyView& view, std::vector<Effect>* effects) {
   static constexpr std::pair<RowKind, ObjectType> kKinds[] = {{RowKind::kBase, ObjectType::kString},
                                                               {RowKind::kField, ObjectType::kHash},
@@ -61,7 +83,7 @@ void EngineImpl::ClearHiddenKinds(const KeyView& view, std::vector<Effect>* effe
     for (auto it = held->rows.lower_bound({kind, {}, 0, 0});
          it != held->rows.end() && it->first.kind == kind; ++it) {
       if (it->second.live.empty()) continue;
-      effects->push_back(ClearOf(view, ClearScope::kKeyKind, kind, ClockOf(partition)));
+      effects->push_back(ClearOf(view, ClearScope::kKeyKind, kind, ClearContext(view)));
       break;
     }
   }
@@ -70,8 +92,7 @@ void EngineImpl::ClearHiddenKinds(const KeyView& view, std::vector<Effect>* effe
 void EngineImpl::WriteBaseIrregular(KeyView* view, std::string_view value, int64_t deadline_ms) {
   Dot dot = EventDot(view->ns_, view->slot_);
   std::vector<Effect> effects;
-  effects.push_back(
-      ClearOf(*view, ClearScope::kKey, RowKind::kBase, ClockOf(PartitionOfSlot(view->slot_))));
+  effects.push_back(ClearOf(*view, ClearScope::kKey, RowKind::kBase, ClearContext(*view)));
   effects.push_back(EffectOf(*view, RowKind::kBase));
   std::string copy(value);  // it may point into what the clear removes
   effects.back().has_value = true;
@@ -135,8 +156,7 @@ void EngineImpl::DropDeadlineIrregular(KeyView* view) {
 void EngineImpl::RemoveKeyIrregular(KeyView* view) {
   EventDot(view->ns_, view->slot_);
   std::vector<Effect> effects;
-  effects.push_back(
-      ClearOf(*view, ClearScope::kKey, RowKind::kBase, ClockOf(PartitionOfSlot(view->slot_))));
+  effects.push_back(ClearOf(*view, ClearScope::kKey, RowKind::kBase, ClearContext(*view)));
   WriteEffects(view, std::move(effects));
 }
 

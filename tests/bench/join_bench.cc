@@ -31,7 +31,7 @@ class Replica {
     Status status = engine->Open();
     CHECK_THAT(status.ok());
     engine->identity_.actors.push_back(Id128{{42}});
-    engine->foreign_actors_.insert(kOther);
+    engine->identity_.foreign.insert(kOther);
   }
   ~Replica() {
     engine.reset();
@@ -60,7 +60,8 @@ class Replica {
   void Accept(const std::string& record) {
     (void)engine->log_->Reserve(record.size());
     engine->BeginCommand(kNowMs);
-    Status status = engine->AcceptRecord(record);
+    engine->log_->BeginRecord()->append(record);
+    Status status = engine->JoinRecord(engine->log_->EndRecord(), record);
     CHECK_THAT(status.ok());
     if (++accepted_ % 64 == 0) (void)engine->WriteTurn();
   }

@@ -59,7 +59,8 @@ class JoinNode {
     if (record.empty()) return;
     REQUIRE(engine->ReserveWrite(record.size()).ok());
     engine->BeginCommand(kJoinNowMs);
-    Status status = engine->AcceptRecord(record);
+    engine->log_->BeginRecord()->append(record);
+    Status status = engine->JoinRecord(engine->log_->EndRecord(), record);
     REQUIRE_MESSAGE(status.ok(), status.message());
     REQUIRE(engine->WriteTurn().ok());
   }
@@ -88,9 +89,6 @@ class JoinNode {
  private:
   void Open() {
     engine = std::make_unique<EngineImpl>(options_, EngineHooks{}, &SystemClock());
-    for (int a = 0; a < actors_; a++) {
-      if (a != self_) engine->foreign_actors_.insert(uint16_t(a));
-    }
     Identity identity;  // as if it had met the others: before Open, so that replay knows them
     bool created = false;
     auto loaded = Identity::LoadOrCreate(&PosixFileSystem(), options_.dir, &created);
@@ -101,7 +99,9 @@ class JoinNode {
       Id128 id{};
       id[0] = uint8_t(a * 37 + 11);  // an order of ids that is not the order of indexes
       identity.actors.push_back(id);
+      if (a != self_) identity.foreign.insert(uint16_t(a));
     }
+    identity.own = uint16_t(self_);
     if (created) identity.boot_id = KernelBootId();
     identity.fingerprint = DirectoryFingerprint(options_.dir);
     REQUIRE(identity.Save(&PosixFileSystem(), options_.dir).ok());

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+// The engine's part in replication: storage/replica.h over EngineImpl. Data thread. Its functions
+// live in replica_record.cc (own and foreign records, actors), replica_pull.cc (the dot index and
+// what is pulled), replica_join.cc (joining a batch) and replica_report.cc (clocks, hashes,
+// reports).
+#pragma once
+
+#include <array>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "storage/dot_index.h"
+#include "storage/engine_impl.h"
+#include "storage/portable.h"
+#include "storage/replica.h"
+#include "storage/replica_batch.h"
+
+namespace redynamo {
+
+class ReplicaSide {
+ public:
+  explicit ReplicaSide(EngineImpl* engine) : engine_(*engine) {}
+
+  // --- own records ---
+  // Whether EndCommand shall tell of its record.
+  bool wants_records() const { return keep_ || engine_.hooks_.on_own_record; }
+  // Before the record is sealed; `record`: its payload.
+  void CollectOwn(std::string_view record);
+  void PublishOwn(uint64_t position);
+
+  // --- foreign ones ---
+  using Done = std::function<void(const Accepted&)>;
+  void AcceptRecord(std::string_view bytes, Done done);
+  void AcceptBatch(int partition, std::string_view bytes, Done done);
+  // Records 0x04 and 0x05 of the log, without their type byte.
+  Status ReplayPortable(uint64_t end, std::string_view bytes);
+  Status ReplayBatch(uint64_t end, std::string_view bytes);
+  void ReplayedOwn(std::string_view record);
+  // Actors that replay met and the identity file did not know have been interned.
+  bool TakeUnsavedActors() { return std::exchange(actors_unsaved_, false); }
+  Status RotateActor();
+
+  // --- dot index and pulling ---
+  void KeepDots(bool on);
+  bool keeps_dots() const { return keep_; }
+  void ForgetDots(int partition, const ReplicaClock& everyone_has);
+  DotIndexStats DotStats() const;
+  void Pull(int partition, const ReplicaClock& theirs, uint64_t max_bytes,
+            std::function<void(PullAnswer)> done);
+  // Bytes for a checkpoint, empty when there are none; and what a checkpoint had.
+  std::string EncodeDots(int partition) const;
+  bool DecodeDots(int partition, std::string_view bytes);
+
+  // --- reports ---
+  ReplicaClock ClockOf(int partition) const;
+  uint64_t ClockHash(int partition);
+  uint64_t IrregularHash(int partition);
+  uint64_t KeyStateHash(int database, std::string_view key);
+  std::vector<RowReport> ExplainKey(int database, std::string_view key, size_t max_rows);
+  // The partition's clock, or what irregular rows know beyond it, has changed by a join.
+  void Touch(int partition) { versions_[size_t(partition)]++; }
+
+ private:
+  // For a batch. Holds until the index changes.
+  struct Selection {
+    struct Item {
+      Dot dot;
+      const DotIndex::Entry* entry;
+    };
+    std::vector<Item> dots;
+    bool more = false;       // dots are missing there beyond these
+    bool need_full = false;  // the first of them is not in the index
+  };
+  const Id128& IdOf(uint16_t actor) const;
+  PortableDot Portable(Dot dot) const;
+  ReplicaClock Portable(const PartitionClock& clock) const;
+  // What is known here of it.
+  PartitionClock Local(const ReplicaClock& clock) const;
+  Result<std::vector<uint16_t>> Intern(const std::vector<Id128>& actors, bool save);
+  Status SaveActors();
+  // True when a dot of the own actor is not known here.
+  bool ShowsAmnesia(int partition, const Id128& actor, uint64_t n) const;
+  bool ShowsAmnesia(const Batch& batch) const;
+
+  // Loads in the background what the keys and elements need, then calls `ready`.
+  struct Needs;
+  std::shared_ptr<Needs> NeedsOf(const Batch& batch) const;
+  std::shared_ptr<Needs> NeedsOf(const Selection& selection) const;
+  std::vector<KeyRef> RefsOf(const Needs& needs) const;
+  bool Ready(const Needs& needs) const;
+  void WhenReady(std::shared_ptr<Needs> needs, std::function<void(const Status&)> ready);
+  Status PrepareOnTheSpot(uint16_t ns, std::string_view key, RowKind kind,
+                          std::string_view element) const;
+  void FinishRecord(std::string_view bytes, std::vector<PortableEvent>* events, uint64_t hlc,
+                    Accepted* out);
+  void FinishBatch(std::string_view bytes, Batch* batch, Accepted* out);
+  uint64_t LastPositionOf(int partition) const;
+  Status JoinEvents(uint64_t end, uint64_t hlc, const std::vector<PortableEvent>& events);
+  void TellOf(const EventEffects& event);
+  void TellOf(uint16_t ns, std::string_view key);
+  void TellOfClear(ClearScope scope, uint16_t ns, std::string_view key);
+
+  Status JoinBatch(uint64_t end, const Batch& batch);
+  Status JoinBatchClear(uint64_t end, int partition, const OwedClear& clear);
+  Status JoinBatchKey(uint64_t end, const std::vector<const BatchRow*>& rows,
+                      const PartitionClock& before);
+  void JoinBatchRow(const EngineImpl::Spot& spot, const BatchRow& row, const PartitionClock& before,
+                    KeyRows* held);
+
+  DotIndex& IndexOf(int partition);
+  void AddToIndex(int partition, const std::function<void(DotIndex*)>& change);
+  void KeepIndexSmall();
+  void Answer(int partition, const ReplicaClock& theirs, uint64_t max_bytes, int round,
+              std::function<void(PullAnswer)> done);
+  void Select(int partition, const ReplicaClock& theirs, Selection* out) const;
+  PullAnswer Build(int partition, const Selection& selection, uint64_t max_bytes) const;
+  Status AddRow(const DotIndex::OwedRow& owed, BatchWriter* writer, uint32_t* number) const;
+  void AddIrregular(int partition, BatchWriter* writer) const;
+  // The row as table and irregular index have it. REQUIRES: what is needed of its key is resident.
+  RowState CurrentRow(const EngineImpl::Spot& spot, const RowId& id) const;
+
+  // With `unseen_only`, of what the clock does not say.
+  uint64_t HashOfDots(std::string_view prefix, const RowId& id, const RowState& state,
+                      bool unseen_only, int partition) const;
+  uint64_t CountIrregular(int partition) const;
+  void RowsOf(int database, std::string_view key, KeyRows* out) const;
+  RowReport ReportOf(const RowId& id, const RowState& state, int partition) const;
+
+  EngineImpl& engine_;
+  bool keep_ = false;
+  std::array<std::unique_ptr<DotIndex>, kPartitionCount> index_;
+  uint64_t dots_ = 0, rows_ = 0, bytes_ = 0, dropped_ = 0;  // of all of index_
+  std::map<Id128, uint16_t> local_;                         // identity's actors
+  bool actors_unsaved_ = false;
+
+  std::string own_bytes_;  // between CollectOwn and PublishOwn
+  std::vector<EventId> own_ids_;
+
+  struct HashCache {
+    uint64_t own_n = UINT64_MAX, version = 0;
+    uint64_t clock = 0, irregular = 0;
+    uint16_t self = 0;
+  };
+  HashCache& Fresh(int partition);
+  std::array<uint64_t, kPartitionCount> versions_{};
+  std::array<HashCache, kPartitionCount> hashes_{};
+};
+
+}  // namespace redynamo
