@@ -457,15 +457,16 @@ void UvPeerLinks::Sweep() {
 
 // --- time ---
 
-// Silence is counted in time that this thread was awake: when it was held up itself, what the peers
-// have said meanwhile is still in the sockets.
+// Silence and handshakes are counted in time that this thread was awake: when it was held up
+// itself, what the peers have said meanwhile is still in the sockets.
 void UvPeerLinks::Tick() {
   int64_t now_us = clock_.MonotonicUs();
   int64_t held_up_us = now_us - last_tick_us_ - 2 * int64_t(kTickMs) * 1000;
   last_tick_us_ = now_us;
   for (size_t i = 0; i < links_.size(); ++i) {
     Link* link = links_[i].get();
-    if (held_up_us > 0) link->heard_us += held_up_us;
+    bool handshake = link->phase == Phase::kDialling || link->phase == Phase::kGreeting;
+    if (held_up_us > 0) (handshake ? link->phase_since_us : link->heard_us) += held_up_us;
     TickLink(link, now_us);
   }
   dialer_.Tick();

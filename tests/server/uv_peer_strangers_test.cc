@@ -160,10 +160,36 @@ TEST_CASE_FIXTURE(Fixture, "peer strangers: a peer that says no more is down aft
   CHECK(a.events == std::vector<std::string>{"up", DownOf(LinkDown::kSilent)});
 }
 
+TEST_CASE_FIXTURE(Fixture, "peer strangers: a node that was held up does not blame them for it") {
+  RawPeer peer(a);
+  REQUIRE(Greet(&peer));
+  loop.For(150);  // the last that came from it has been noted
+  loop.clock.shift_ms += 20 * kTestTimes.silence_ms;
+  loop.For(100);
+  CHECK(a.events == std::vector<std::string>{"up"});
+  CHECK(loop.Until([&] { return a.downs() == 1; }));  // its silence counts all the same
+}
+
+TEST_CASE("peer strangers: what a socket does not take at once follows when it does") {
+  PeerLoop loop;
+  PeerLinksOptions options{.times = kTestTimes, .bounds = {}};
+  options.times.ping_ms = options.times.silence_ms = 1'000'000;  // no other reason to write
+  TestNode a(loop, 1, HelloOf(1), options);
+  RawPeer peer(a);
+  peer.Say(HelloOf(3));
+  REQUIRE(loop.Until([&] { return a.links->IsUp(NodeId(3)); }));
+  std::string record(64 * 1024, 'x');
+  for (int i = 0; i < 400; ++i) {
+    CHECK(a.links->Send(NodeId(3), wire::Events{.record = record}) == SendResult::kQueued);
+  }
+  CHECK(loop.Until([&] { return peer.Heard(MessageKind::kEvents) == 400; }));
+  CHECK(a.links->Report()[0].queued_bytes == 0);
+}
+
 TEST_CASE_FIXTURE(Fixture, "peer strangers: pings are answered, and any byte breaks the silence") {
   RawPeer peer(a);
   REQUIRE(Greet(&peer));
-  int64_t end_us = SystemClock().MonotonicUs() + 3 * kTestTimes.silence_ms * 1000;
+  int64_t end_us = SystemClock().MonotonicUs() + 2 * kTestTimes.silence_ms * 1000;
   uint64_t pings = 0;
   while (SystemClock().MonotonicUs() < end_us) {
     peer.Say(wire::Ping{.sequence = ++pings});

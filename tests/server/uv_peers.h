@@ -34,8 +34,8 @@ inline constexpr int64_t kPeerSecondsMax = 30;
 
 // As fast as a loaded machine allows: silence and handshakes are what tests wait for.
 inline constexpr LinkTimes kTestTimes{.ping_ms = 50,
-                                      .silence_ms = 500,
-                                      .handshake_ms = 500,
+                                      .silence_ms = 1000,
+                                      .handshake_ms = 2000,
                                       .backoff_min_ms = 10,
                                       .backoff_max_ms = 100,
                                       .settle_ms = 100};
