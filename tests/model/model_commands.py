@@ -148,9 +148,10 @@ def expected_views(before, command):
 class EventMaker:
     """Collects the effects of one command on one replica's present state."""
 
-    def __init__(self, replica, command):
+    def __init__(self, replica, command, also_seen=frozenset()):
         self.replica = replica
         self.command = command
+        self.also_seen = also_seen  # by others whom the coordinator asked
         self.dot = (replica.actor, replica.counter + 1)
         self.rows = {}
         self.clears = []
@@ -171,7 +172,7 @@ class EventMaker:
 
     def clear(self, scope):
         replica = self.replica
-        ctx = set(replica.clock)
+        ctx = replica.clock | self.also_seen
         if replica.rules["ctx_holds_live"]:
             for row, dots in replica.live.items():
                 if covers(scope, row):
@@ -218,10 +219,10 @@ class EventMaker:
         return event
 
 
-def make_event(replica, command, old, by_name):
+def make_event(replica, command, old, by_name, also_seen):
     """`old` is the view of the key; `by_name`: a DEL that names dots instead of clearing."""
     name, target, *arguments = command
-    maker = EventMaker(replica, command)
+    maker = EventMaker(replica, command, also_seen)
     if name == "FLUSHALL":
         maker.clear(("all",))
         return maker.finish()
@@ -267,11 +268,12 @@ def make_event(replica, command, old, by_name):
     return maker.finish()
 
 
-def execute(replica, command, now, by_name=False):
-    """Runs one command and checks what the coordinator shows afterwards."""
+def execute(replica, command, now, by_name=False, also_seen=frozenset()):
+    """Runs one command and checks what the coordinator shows afterwards. `also_seen`: dots that a
+    clear covers, too."""
     before = views(replica, now)
     target = command[1]
-    event = make_event(replica, command, before.get(target), by_name)
+    event = make_event(replica, command, before.get(target), by_name, also_seen)
     got, wanted = views(replica, now), expected_views(before, command)
     if got != wanted:
         raise Violation(f"INTENT {command}: {before} became {got}")

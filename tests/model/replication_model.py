@@ -13,7 +13,7 @@ deadlines, kinds and space against an exact specification (model_spec.py).
     replication_model.py 2000 140                                    all rules: every run is ok
     replication_model.py 2000 140 900000 amnesia=0 merkle=0 dead_base=0   runs must fail
 
-run_model.py does this for every rule. Not modelled: view changes, W and R counting.
+run_model.py does this for every rule. View changes, W and R counting: ring_model.py.
 """
 import random
 import sys
@@ -477,13 +477,13 @@ def run(seed, steps, rules, stats=None):
                 stats[name] = stats.get(name, 0) + count
 
 
-def main():
+def main(rules, run_one, usage):
     if len(sys.argv) < 3:
-        sys.exit(__doc__)
+        sys.exit(usage)
     runs, steps = int(sys.argv[1]), int(sys.argv[2])
     rest = sys.argv[3:]
     first = int(rest.pop(0)) if rest and "=" not in rest[0] else 0
-    rules = dict(RULES)
+    rules = dict(rules)
     for word in rest:
         name, value = word.split("=")
         if name not in rules:
@@ -491,7 +491,7 @@ def main():
         rules[name] = int(value)
     results, examples, stats = {}, {}, {}
     for seed in range(first, first + runs):
-        wrong = run(seed, steps, rules, stats)
+        wrong = run_one(seed, steps, rules, stats)
         word = wrong.split()[0] if wrong else "ok"
         results[word] = results.get(word, 0) + 1
         examples.setdefault(word, (seed, wrong))
@@ -502,4 +502,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(RULES, run, __doc__)
