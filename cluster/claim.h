@@ -30,7 +30,9 @@
 // `moves_least`. Equal nodes on hosts of their own reach it but for 2 of 27,482 claims in a walk of
 // all short sequences; with random hosts, zones and weights moves are 1.3 % above it.
 //
-// Time: 16,384 partitions and 100 nodes take well under a second; 1,024 and 12 about 2 ms.
+// Time (CPU; tests/bench/ring_bench.cc): a node joins 11 others with 1,024 partitions in 2 ms, 99
+// with 16,384 in 13 ms. What is hardest of what was tried, 16,384 partitions of 8 replicas placed
+// anew on 100 nodes of weights 1 to 100 on 40 hosts in 7 zones, takes half a second.
 #pragma once
 
 #include <cstdint>

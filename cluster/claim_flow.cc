@@ -104,7 +104,9 @@ class Placement {
   void Augment(int cost_max);
   void FindEdges();
   void FindDistances();
-  bool SendAlongPathTo(MemberIndex node);
+  bool SendTo(MemberIndex node);
+  bool FindPathTo(MemberIndex to, std::vector<Hop>* path);
+  uint32_t PartitionFor(MemberIndex from, MemberIndex to, const Edge& edge) const;
   bool SendAlong(const std::vector<Hop>& path);
 
   size_t FindNegativeCycle(std::vector<size_t>* before) const;
@@ -118,30 +120,26 @@ class Placement {
   bool dropped_ = false;    // some home could have stayed, but for another one
   std::vector<int> lacks_;  // by node: quota less what it holds; below 0 it has too many
   std::vector<PartitionSet> held_;
-  std::vector<int> partners_;  // by two nodes: partitions that both hold
-  std::vector<Edge> edges_;    // by two nodes: the cheapest partition to pass on
-  std::vector<int> distance_;
-  std::vector<Hop> reached_by_;  // by node: the last hop of its shortest path
+  std::vector<int> partners_;      // by two nodes: partitions that both hold
+  std::vector<Edge> edges_;        // by two nodes: the cheapest partition to pass on
+  std::vector<int> distance_;      // by node: length of the shortest path to it
+  std::vector<bool> dead_end_;     // by node: no path of that length is left
+  std::vector<uint32_t> lacking_;  // partitions that had too few homes when distances were found
 };
 
 // How many replicas a partition with these homes has once what hosts and zones have to have at
 // least is added.
 int Placement::Need(const HomeList& homes) const {
-  int need = 0;
-  HomeList rest = homes;
+  int need = int(homes.size());
   for (int z : domains_.zones_with_least) {
-    int in_zone = 0;
-    for (int h : domains_.zone_hosts[size_t(z)]) {
+    int there = CountIn(homes, domains_.node_zone, z), with_hosts = there;
+    for (int h : domains_.hosts_with_least[size_t(z)]) {
       int least = domains_.host[size_t(h)].least;
-      if (least > 0) in_zone += std::max(0, least - CountIn(homes, domains_.node_host, h));
+      with_hosts += std::max(0, least - CountIn(homes, domains_.node_host, h));
     }
-    in_zone += CountIn(homes, domains_.node_zone, z);
-    need += std::max(in_zone, domains_.zone[size_t(z)].least);
-    for (MemberIndex m : homes) {
-      if (domains_.node_zone[m] == z) rest.Remove(m);
-    }
+    need += std::max(with_hosts, domains_.zone[size_t(z)].least) - there;
   }
-  return need + int(rest.size());
+  return need;
 }
 
 // How many replicas too many there are for the bounds: 0 when the list is valid, or becomes so by
@@ -324,7 +322,8 @@ bool Placement::GiveOne(MemberIndex from, MemberIndex to) {
   return true;
 }
 
-// Sends along shortest paths of at most this cost, until there is none.
+// Sends along shortest paths of at most this cost, until there is none: all that are as short as
+// the shortest, then distances are found anew (as Dinic does).
 void Placement::Augment(int cost_max) {
   while (true) {
     bool done = std::ranges::all_of(lacks_, [](int lack) { return lack <= 0; });
@@ -336,13 +335,13 @@ void Placement::Augment(int cost_max) {
       if (lacks_[m] > 0) nearest = std::min(nearest, distance_[m]);
     }
     if (nearest >= kFar || nearest / kCost > cost_max) return;
+    dead_end_.assign(nodes_, false);
     bool sent = false;
     for (MemberIndex m = 0; m < nodes_; m++) {
-      if (lacks_[m] > 0 && distance_[m] / kCost == nearest / kCost) {
-        sent = SendAlongPathTo(m) || sent;
-      }
+      if (distance_[m] / kCost != nearest / kCost) continue;
+      while (lacks_[m] > 0 && SendTo(m)) sent = true;
     }
-    if (!sent) return;  // does not happen: the first path has nothing before it in its way
+    if (!sent) return;  // does not happen: nothing was sent that could be in the way of the first
   }
 }
 
@@ -365,17 +364,16 @@ void Placement::FindEdges() {
 // Bellman and Ford, from all nodes with too many replicas and all partitions with too few.
 void Placement::FindDistances() {
   distance_.assign(nodes_, kFar);
-  reached_by_.assign(nodes_, Hop{kNoPartition, kNoMember, kNoMember});
+  lacking_.clear();
   for (MemberIndex m = 0; m < nodes_; m++) {
     if (lacks_[m] < 0) distance_[m] = 0;
   }
   for (uint32_t p = 0; p < homes_.size(); p++) {
     if (Missing(p) == 0) continue;
+    lacking_.push_back(p);
     for (MemberIndex m = 0; m < nodes_; m++) {
       int length = Cost(p, m) * kCost + kHop;
-      if (length >= distance_[m] || !Fits(p, kNoMember, m)) continue;
-      distance_[m] = length;
-      reached_by_[m] = {p, kNoMember, m};
+      if (length < distance_[m] && Fits(p, kNoMember, m)) distance_[m] = length;
     }
   }
   bool shorter = true;
@@ -389,26 +387,57 @@ void Placement::FindDistances() {
         int length = distance_[from] + edge.cost * kCost + kHop;
         if (length >= distance_[to]) continue;
         distance_[to] = length;
-        reached_by_[to] = {edge.partition, from, to};
         shorter = true;
       }
     }
   }
 }
 
-// Another path may have changed what this one needs: then nothing is sent.
-bool Placement::SendAlongPathTo(MemberIndex node) {
+// Sends one replica along a shortest path. False when none is left of this length.
+bool Placement::SendTo(MemberIndex node) {
   std::vector<Hop> path;
-  for (MemberIndex at = node; at != kNoMember && reached_by_[at].partition != kNoPartition;) {
-    if (path.size() > nodes_) return false;
-    path.push_back(reached_by_[at]);
-    at = reached_by_[at].out;
-  }
-  if (path.empty()) return false;
-  MemberIndex start = path.back().out;
-  if (start == kNoMember ? Missing(path.back().partition) == 0 : lacks_[start] >= 0) return false;
+  if (!FindPathTo(node, &path)) return false;
   std::ranges::reverse(path);
   return SendAlong(path);
+}
+
+// Backwards: appends the last hop first. Lengths leave no cycles, so it ends.
+bool Placement::FindPathTo(MemberIndex to, std::vector<Hop>* path) {
+  if (dead_end_[to]) return false;
+  if (distance_[to] == 0 && lacks_[to] < 0) return true;
+  for (uint32_t p : lacking_) {
+    if (Missing(p) > 0 && distance_[to] == Cost(p, to) * kCost + kHop && Fits(p, kNoMember, to)) {
+      path->push_back({p, kNoMember, to});
+      return true;
+    }
+  }
+  for (MemberIndex from = 0; from < nodes_; from++) {
+    if (distance_[from] >= kFar || dead_end_[from]) continue;
+    const Edge& edge = edges_[from * nodes_ + to];
+    if (edge.partition == kNoPartition) continue;
+    if (distance_[from] + edge.cost * kCost + kHop != distance_[to]) continue;
+    uint32_t p = PartitionFor(from, to, edge);
+    if (p == kNoPartition) continue;
+    path->push_back({p, from, to});
+    if (FindPathTo(from, path)) return true;
+    path->pop_back();
+  }
+  dead_end_[to] = true;
+  return false;
+}
+
+// One that can still be passed on at the edge's cost.
+uint32_t Placement::PartitionFor(MemberIndex from, MemberIndex to, const Edge& edge) const {
+  auto possible = [&](uint32_t p) {
+    return homes_[p].Contains(from) && Cost(p, to) - Cost(p, from) == edge.cost &&
+           Fits(p, from, to);
+  };
+  if (possible(edge.partition)) return edge.partition;
+  uint32_t found = kNoPartition;
+  held_[from].ForEach([&](uint32_t p) {
+    if (found == kNoPartition && possible(p)) found = p;
+  });
+  return found;
 }
 
 // All of it or nothing.

@@ -151,9 +151,12 @@ ClaimDomains DomainsOf(const ClaimInput& input) {
   out.replicas = std::min(input.n, nodes);
   if (nodes == 0) return out;
   out.host = EvenBounds(host_nodes, out.replicas);
+  out.hosts_with_least.resize(out.zone_hosts.size());
   for (size_t h = 0; h < out.host.size(); h++) {
-    zone_capacity[size_t(out.host_zone[h])] += out.host[h].most;
-    zone_least[size_t(out.host_zone[h])] += out.host[h].least;
+    size_t zone = size_t(out.host_zone[h]);
+    zone_capacity[zone] += out.host[h].most;
+    zone_least[zone] += out.host[h].least;
+    if (out.host[h].least > 0) out.hosts_with_least[zone].push_back(int(h));
   }
   out.zone = EvenBounds(zone_capacity, out.replicas);
   for (size_t z = 0; z < out.zone.size(); z++) {  // hosts come first

@@ -29,8 +29,10 @@ struct ClaimDomains {
   std::vector<std::vector<MemberIndex>> host_nodes;
   std::vector<std::vector<int>> zone_hosts;
   std::vector<Bounds> host, zone;
-  std::vector<int> zones_with_least;  // where some bound from below is not 0, or a host's is not
-  bool has_least = false;             // there are such zones: at most as many as replicas
+  // Where a bound from below is not 0: at most as many as there are replicas.
+  std::vector<int> zones_with_least;               // their own, or that of a host in it
+  std::vector<std::vector<int>> hosts_with_least;  // by zone
+  bool has_least = false;                          // there are such zones
   bool zones_named = false;
   std::vector<std::string> torn_hosts;  // whose nodes name different zones
 };
