@@ -26,6 +26,7 @@ constexpr int kSamplesMax = 64;
 constexpr int64_t kIdleWholeSeconds = 60;
 constexpr size_t kPageOutRows = 1024;  // of one large collection in one go
 constexpr uint64_t kDirtyMemoryPercent = 25;
+constexpr uint64_t kRoundedUpPart = 8;  // of what is asked for, the allocator adds on average
 constexpr uint64_t kWritersWaitPercent = 103;
 
 size_t AllocatorStat(const char* name) {
@@ -68,8 +69,8 @@ uint64_t EngineImpl::UsedMemory() const {
 }
 
 bool EngineImpl::DirtyMemoryHigh() const {
-  return options_.maxmemory_bytes > 0 &&
-         stats_.dirty_bytes >= options_.maxmemory_bytes / 100 * kDirtyMemoryPercent;
+  return options_.maxmemory_bytes > 0 && stats_.dirty_bytes + stats_.dirty_bytes / kRoundedUpPart >=
+                                             options_.maxmemory_bytes / 100 * kDirtyMemoryPercent;
 }
 
 // Dirty rows, and those that the checkpoint under way has captured, cannot be let go of. When they
