@@ -86,7 +86,7 @@ class Placement {
     return int(std::count_if(homes.begin(), homes.end(),
                              [&](MemberIndex m) { return domain_of[m] == domain; }));
   }
-  int Need(const HomeList& homes) const;
+  int TooManyWithLeast(const HomeList& homes) const;
   int Violation(const HomeList& homes) const;
   bool Fits(uint32_t p, MemberIndex out, MemberIndex in) const;
   void Place(uint32_t p, MemberIndex node);
@@ -127,25 +127,27 @@ class Placement {
   std::vector<uint32_t> lacking_;  // partitions that had too few homes when distances were found
 };
 
-// How many replicas a partition with these homes has once what hosts and zones have to have at
-// least is added.
-int Placement::Need(const HomeList& homes) const {
-  int need = int(homes.size());
+// How many replicas too many a partition with these homes has, in zones and altogether, once what
+// hosts and zones have to have at least is added.
+int Placement::TooManyWithLeast(const HomeList& homes) const {
+  int need = int(homes.size()), too_many = 0;
   for (int z : domains_.zones_with_least) {
+    auto bounds = domains_.zone[size_t(z)];
     int there = CountIn(homes, domains_.node_zone, z), with_hosts = there;
     for (int h : domains_.hosts_with_least[size_t(z)]) {
       int least = domains_.host[size_t(h)].least;
       with_hosts += std::max(0, least - CountIn(homes, domains_.node_host, h));
     }
-    need += std::max(with_hosts, domains_.zone[size_t(z)].least) - there;
+    too_many += std::max(0, with_hosts - std::max(there, bounds.most));
+    need += std::max(with_hosts, bounds.least) - there;
   }
-  return need;
+  return too_many + std::max(0, need - domains_.replicas);
 }
 
 // How many replicas too many there are for the bounds: 0 when the list is valid, or becomes so by
 // adding to it.
 int Placement::Violation(const HomeList& homes) const {
-  int sum = std::max(0, Need(homes) - domains_.replicas);
+  int sum = TooManyWithLeast(homes);
   for (size_t i = 0; i < homes.size(); i++) {  // each home that is one too many, in turn
     int in_host = 0, in_zone = 0;
     for (size_t j = 0; j <= i; j++) {
@@ -177,7 +179,7 @@ bool Placement::Fits(uint32_t p, MemberIndex out, MemberIndex in) const {
   } else {
     after.Replace(out, in);
   }
-  return Need(after) <= domains_.replicas;
+  return TooManyWithLeast(after) == 0;
 }
 
 void Placement::Place(uint32_t p, MemberIndex node) {

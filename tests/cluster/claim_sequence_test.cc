@@ -163,6 +163,39 @@ TEST_CASE("claim: thousands of random sequences of larger rings, with hosts, zon
   CHECK(labelled.moves <= labelled.least * 1.05);
 }
 
+TEST_CASE("claim: thousands of random small rings with more replicas than domains allow easily") {
+  Tally tally;
+  for (uint64_t seed = 1; seed <= 600; seed++) {
+    Random random(seed);
+    CAPTURE(seed);
+    uint64_t hosts = 1 + random.Below(12), zones = 1 + random.Below(6);
+    uint64_t weight_most = 1 + random.Below(4) * random.Below(30);
+    auto node = [&] {
+      ClaimNode out;
+      if (random.Below(4)) out.host = "h" + std::to_string(random.Below(hosts));
+      if (random.Below(4)) out.zone = "z" + std::to_string(random.Below(zones));
+      out.weight = uint32_t(1 + random.Below(weight_most));
+      return out;
+    };
+    ClaimInput input = FreshInput(1 << random.Below(6), 1 + int(random.Below(kReplicasMax)), 0);
+    for (size_t nodes = 1 + random.Below(20); input.nodes.size() < nodes;) {
+      input.nodes.push_back(node());
+    }
+    for (int change = 0; change < 6; change++) {
+      input = Next(input, &tally);
+      if (random.Below(2)) input.nodes.push_back(node());
+      if (random.Below(8) == 0) input.nodes[random.Below(input.nodes.size())] = node();
+      if (random.Below(8) == 0) input.n = 1 + int(random.Below(kReplicasMax));
+      if (Takers(input).size() > 1) {
+        input.nodes[random.Below(input.nodes.size())].takes_replicas = random.Below(2);
+      }
+      if (Takers(input).empty()) input.nodes[0].takes_replicas = true;
+    }
+  }
+  MESSAGE(tally.Text());
+  CHECK(tally.moves <= tally.least * 1.05);
+}
+
 TEST_CASE("claim: carried out in any order and computed anew, it moves no more than at once") {
   Tally tally;
   for (uint64_t seed = 1; seed <= 300; seed++) {

@@ -97,6 +97,40 @@ int FewestMoves(const ClaimInput& input, const Claim& claim) {
 
 }  // namespace
 
+TEST_CASE("claim: what checks claims notices each rule that is broken") {
+  ClaimInput input = FreshInput(64, 3, 6);
+  for (size_t s = 0; s < 6; s++) {
+    input.nodes[s] = {true, 100, "h" + std::to_string(s / 2), "z" + std::to_string(s / 2)};
+  }
+  input = After(input, Checked(input));
+  input.nodes.push_back({true, 100, "h3", "z3"});
+  const Claim good = Checked(input);
+  auto fault = [&](auto change) {
+    Claim bad = good;
+    change(&bad);
+    return FaultOf(input, bad);
+  };
+  MemberIndex home = good.homes[0][0], mate = home ^ 1;  // the other node on its host
+  CHECK(fault([](Claim* c) { c->homes[0].Add(c->homes[0][0]); }) == "a partition has 4 homes");
+  CHECK(fault([](Claim* c) { c->homes[0].Replace(c->homes[0][1], c->homes[0][0]); }) ==
+        "a node is home twice");
+  CHECK(fault([&](Claim* c) { c->homes[0].Replace(c->homes[0][1], mate); }) ==
+        "hosts are not distinct");
+  CHECK(fault([](Claim* c) { c->homes[0].Swap(0, 1); }) == "counts are wrong");
+  CHECK(fault([](Claim* c) { c->nodes[0].share += 2; }) == "replicas are off the share");
+  CHECK(fault([](Claim* c) { c->nodes[0].first_share += 2; }) == "firsts are off the share");
+  CHECK(fault([](Claim* c) { c->nodes[0].share += 0.5, c->nodes[1].share -= 0.5; }) ==
+        "shares are not proportional");
+  CHECK(fault([](Claim* c) { c->moves++; }) == "moves are counted wrong");
+  CHECK(fault([](Claim* c) { c->moves_least = c->moves + 1; }) == "fewer moves than the bound");
+  CHECK(fault([](Claim* c) { c->steps[0].pop_back(); }) == "steps do not lead there");
+  CHECK(fault([](Claim* c) { std::swap(c->steps[0][0], c->steps[0][1]); }) ==
+        "a step is out of order");
+  CHECK(fault([](Claim* c) { c->steps[0][0].after = {6, 5, 4}; }) != "");
+  input.nodes[home].takes_replicas = false;
+  CHECK(FaultOf(input, good) == "a node that takes none has a replica");
+}
+
 TEST_CASE("claim: a fresh ring is even in replicas and in first ranks") {
   for (size_t nodes = 1; nodes <= 20; nodes++) {
     for (int n = 1; n <= 5; n++) {
@@ -221,6 +255,18 @@ TEST_CASE("claim: a zone of one node makes it hold everything, and that is told"
   REQUIRE(claim.Has(ClaimProblemKind::kShareNotPossible));
   CHECK(claim.problems.back().text.find("node 4 holds 64 replicas") != std::string::npos);
   CHECK(claim.nodes[4].firsts_after <= 13);  // first ranks are even all the same
+}
+
+TEST_CASE("claim: a zone keeps room for each of its hosts when every host is needed") {
+  ClaimInput input = FreshInput(8, 6, 0);
+  for (int i = 0; i < 17; i++) {
+    const char* host = i < 6 ? "h0" : i < 10 ? "h1" : i < 15 ? "h2" : "h3";
+    const char* zone = i < 10 ? "z0" : i < 15 ? "z1" : "z2";
+    input.nodes.push_back({true, uint32_t(1 + i * i), host, zone});
+  }
+  Claim claim = Checked(input);
+  CHECK(Replicas(claim)[15] == 8);  // h3 has to give two of each six
+  CHECK(Replicas(claim)[16] == 8);
 }
 
 TEST_CASE("claim: a host whose nodes name two zones is told") {
