@@ -4,7 +4,7 @@
 
     scripts/run_suites.py [--jobs N] [--only TEXT] GROUP...
 
-Groups: standard (release build, unit tests, tidy, model, oracle, real processes), asan (the unit
+Groups: standard (release build, unit tests, tidy, models, oracle, real processes), asan (the unit
 tests under AddressSanitizer and UBSan), tsan (the threaded parts under ThreadSanitizer).
 
 A suite is one command with a time limit. Its output goes to build/suites/NAME.log; the end of it
@@ -92,6 +92,7 @@ class Runner:
             return
         self.unit_tests("build", "unit", 600)
         self.script("model", [python, "tests/model/run_model.py"], 600)
+        self.script("spin", [python, "tests/spin/run_spin.py"], 300)
         # A fixed seed: what turns a run red must be the change. Hunts with random seeds are
         # `redis-tests/run generator`.
         self.script("oracle", ["redis-tests/run", "--seed", ORACLE_SEED], 1200)
