@@ -44,6 +44,7 @@ class Placement {
         old_(old),
         homes_(old),
         nodes_(quotas.size()),
+        nodes_end_(MemberIndex(quotas.size())),
         lacks_(quotas),
         held_(nodes_, PartitionSet(old.size())),
         partners_(nodes_ * nodes_),
@@ -117,6 +118,7 @@ class Placement {
   const std::vector<HomeList>& old_;
   std::vector<HomeList> homes_;
   size_t nodes_;
+  MemberIndex nodes_end_;   // the same
   bool dropped_ = false;    // some home could have stayed, but for another one
   std::vector<int> lacks_;  // by node: quota less what it holds; below 0 it has too many
   std::vector<PartitionSet> held_;
@@ -275,7 +277,7 @@ void Placement::FillDirectly() {
     while (Missing(p) > 0) {
       std::vector<MemberIndex> possible;
       double highest = 0;
-      for (MemberIndex m = 0; m < nodes_; m++) {
+      for (MemberIndex m = 0; m < nodes_end_; m++) {
         if (lacks_[m] <= 0 || !Fits(p, kNoMember, m)) continue;
         possible.push_back(m);
         highest = std::max(highest, urgency(m));
@@ -297,12 +299,12 @@ void Placement::GiveDirectly() {
   std::vector<bool> stuck(nodes_);
   while (true) {
     MemberIndex to = kNoMember;
-    for (MemberIndex m = 0; m < nodes_; m++) {
+    for (MemberIndex m = 0; m < nodes_end_; m++) {
       if (lacks_[m] > 0 && !stuck[m] && (to == kNoMember || lacks_[m] > lacks_[to])) to = m;
     }
     if (to == kNoMember) return;
     std::vector<MemberIndex> givers;
-    for (MemberIndex m = 0; m < nodes_; m++) {
+    for (MemberIndex m = 0; m < nodes_end_; m++) {
       if (lacks_[m] < 0) givers.push_back(m);
     }
     std::ranges::stable_sort(givers, {}, [&](MemberIndex m) { return lacks_[m]; });
@@ -333,13 +335,13 @@ void Placement::Augment(int cost_max) {
     FindEdges();
     FindDistances();
     int nearest = kFar;
-    for (MemberIndex m = 0; m < nodes_; m++) {
+    for (MemberIndex m = 0; m < nodes_end_; m++) {
       if (lacks_[m] > 0) nearest = std::min(nearest, distance_[m]);
     }
     if (nearest >= kFar || nearest / kCost > cost_max) return;
     dead_end_.assign(nodes_, false);
     bool sent = false;
-    for (MemberIndex m = 0; m < nodes_; m++) {
+    for (MemberIndex m = 0; m < nodes_end_; m++) {
       if (distance_[m] / kCost != nearest / kCost) continue;
       while (lacks_[m] > 0 && SendTo(m)) sent = true;
     }
@@ -354,7 +356,7 @@ void Placement::FindEdges() {
     for (MemberIndex out : homes_[p]) {
       Edge* row = &edges_[out * nodes_];
       int cost_out = Cost(p, out);
-      for (MemberIndex in = 0; in < nodes_; in++) {
+      for (MemberIndex in = 0; in < nodes_end_; in++) {
         if (row[in].cost <= cost_in_least - cost_out) continue;  // nothing cheaper in here
         int cost = Cost(p, in) - cost_out;
         if (cost < row[in].cost && Fits(p, out, in)) row[in] = {cost, p};
@@ -367,13 +369,13 @@ void Placement::FindEdges() {
 void Placement::FindDistances() {
   distance_.assign(nodes_, kFar);
   lacking_.clear();
-  for (MemberIndex m = 0; m < nodes_; m++) {
+  for (MemberIndex m = 0; m < nodes_end_; m++) {
     if (lacks_[m] < 0) distance_[m] = 0;
   }
   for (uint32_t p = 0; p < homes_.size(); p++) {
     if (Missing(p) == 0) continue;
     lacking_.push_back(p);
-    for (MemberIndex m = 0; m < nodes_; m++) {
+    for (MemberIndex m = 0; m < nodes_end_; m++) {
       int length = Cost(p, m) * kCost + kHop;
       if (length < distance_[m] && Fits(p, kNoMember, m)) distance_[m] = length;
     }
@@ -381,9 +383,9 @@ void Placement::FindDistances() {
   bool shorter = true;
   for (size_t round = 0; shorter && round < nodes_; round++) {
     shorter = false;
-    for (MemberIndex from = 0; from < nodes_; from++) {
+    for (MemberIndex from = 0; from < nodes_end_; from++) {
       if (distance_[from] >= kFar) continue;
-      for (MemberIndex to = 0; to < nodes_; to++) {
+      for (MemberIndex to = 0; to < nodes_end_; to++) {
         const Edge& edge = edges_[from * nodes_ + to];
         if (edge.partition == kNoPartition) continue;
         int length = distance_[from] + edge.cost * kCost + kHop;
@@ -413,7 +415,7 @@ bool Placement::FindPathTo(MemberIndex to, std::vector<Hop>* path) {
       return true;
     }
   }
-  for (MemberIndex from = 0; from < nodes_; from++) {
+  for (MemberIndex from = 0; from < nodes_end_; from++) {
     if (distance_[from] >= kFar || dead_end_[from]) continue;
     const Edge& edge = edges_[from * nodes_ + to];
     if (edge.partition == kNoPartition) continue;

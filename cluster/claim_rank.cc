@@ -39,13 +39,14 @@ class Ranks {
       }
       if (!homes_[p].empty()) Enter(p, homes_[p][0]);
     }
+    const auto nodes = MemberIndex(shares_.size());
     // Nobody above the ceiling of its share, then nobody below its floor.
-    for (MemberIndex m = 0; m < shares_.size(); m++) {
+    for (MemberIndex m = 0; m < nodes; m++) {
       while (Count(m) > ShareCeil(shares_[m]) &&
              Pass(m, [&](MemberIndex to) { return Count(to) < ShareCeil(shares_[to]); })) {
       }
     }
-    for (MemberIndex m = 0; m < shares_.size(); m++) {
+    for (MemberIndex m = 0; m < nodes; m++) {
       while (Count(m) > ShareFloor(shares_[m]) &&
              Pass(m, [&](MemberIndex to) { return Count(to) < ShareFloor(shares_[to]); })) {
       }
