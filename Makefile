@@ -18,7 +18,7 @@ export CCACHE_NOHASHDIR ?= 1
 CONFIGURE = cmake -S . -G Ninja -DCMAKE_BUILD_TYPE=$(BUILD_TYPE) -DCMAKE_EXPORT_COMPILE_COMMANDS=ON
 SERVER = build/redynamo-server
 
-.PHONY: all server run test check format asan tsan fuzz bench install deb clean help \
+.PHONY: all server run ring test check format asan tsan fuzz bench install deb clean help \
         packages test-packages
 
 all: packages server
@@ -38,6 +38,9 @@ server:
 run: all
 	@mkdir -p $(DATA)
 	@exec $(SERVER) $(wildcard conf/redynamo.conf) --port $(PORT) --dir $(DATA)
+
+ring: all
+	@$(PYTHON) scripts/run_ring.py $(SERVER) $(DATA)-ring
 
 test: test-packages
 	@$(PYTHON) scripts/run_suites.py --jobs $(JOBS) standard
@@ -76,6 +79,7 @@ clean:
 help:
 	@echo 'make            build the server: build/redynamo-server (installs missing packages)'
 	@echo 'make run        build and start it: PORT=6379, data in DATA=./data'
+	@echo 'make ring       three nodes on this machine, ports 7001 to 7003, data in DATA-ring'
 	@echo 'make test       everything but the sanitizers: unit, tidy, process, oracle, model'
 	@echo 'make check      format, house rules and clang-tidy of what this branch changes'
 	@echo 'make format     clang-format every source file'

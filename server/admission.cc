@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "server/ring.h"
 #include "server/server.h"
 
 namespace redynamo {
@@ -85,6 +86,20 @@ bool Loaded(const AdmissionCall& call, Reply* refusal) {
   return false;
 }
 
+// A ring that is still forming has no data; SWAPDB would give databases other contents here than
+// on the other nodes.
+bool RingAllows(const AdmissionCall& call, Reply* refusal) {
+  Ring* ring = call.server.ring();
+  if (!ring || !call.command.uses_engine) return true;
+  if (!ring->formed()) {
+    *refusal = Reply::Error("CLUSTERDOWN The ring is not formed yet, see RING.STATUS");
+    return false;
+  }
+  if (!ring->several() || call.command.name() != "swapdb") return true;
+  *refusal = Reply::Error("ERR SWAPDB is not possible on a ring of several nodes");
+  return false;
+}
+
 constexpr AdmissionCheck kChecks[] = {
     {"arity", 0, Arity},
     {"debug permission", 0, DebugPermission},
@@ -94,6 +109,7 @@ constexpr AdmissionCheck kChecks[] = {
     {"log space", kWrite, LogSpace},
     {"subscriber mode", 0, PubSubMode},
     {"loading", 0, Loaded},
+    {"ring", 0, RingAllows},
 };
 
 // What Redis shows of a client's bytes in an error: not beyond a NUL, and not all.

@@ -43,6 +43,7 @@ std::span<const CommandRow> LatencyCommands();
 std::span<const CommandRow> MemoryCommands();
 std::span<const CommandRow> DebugCommands();
 std::span<const CommandRow> LolwutCommands();
+std::span<const CommandRow> RingCommands();
 
 // All that are linked in. The order does not matter.
 std::span<const std::span<const CommandRow>> AllCommandFamilies();

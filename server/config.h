@@ -84,6 +84,16 @@ struct Config {
   bool protected_mode = false;
   int io_threads = 0;
   int64_t busy_poll_us = 0;  // 0: sleep whenever there is nothing to do
+
+  // ring
+  int ring_port = 0;                    // 0: port + 10000
+  std::string ring_announce;            // host by which other nodes reach this one; empty: as bound
+  int ring_bootstrap = 0;               // form a ring of so many blank nodes; 0, 1: none
+  std::vector<std::string> ring_seeds;  // "host:port" of them all
+  int ring_n = 0, ring_r = 0, ring_w = 0;
+  int64_t ring_timeout_ms = 0;
+
+  // clients' memory
   uint64_t client_query_buffer_limit_bytes = 0;
   uint64_t proto_max_bulk_len_bytes = 0;
   OutputBufferLimit client_output_buffer_limit[kClientClasses];

@@ -57,6 +57,7 @@ std::string WithoutSecret(std::string_view line) {
 // Such a directive may have all its words in one argument, as in `--save '3600 1'`.
 bool TakesSeveralWords(const SettingRow& row) {
   const ListSlot* lists[] = {&kBindList,
+                             &kRingSeedsList,
                              &kSaveList,
                              &kOutputBufferLimitList,
                              &kPercentilesList,

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/number.h"
+#include "cluster/node_id.h"
 #include "server/command.h"
 #include "server/config_row.h"
 #include "server/config_words.h"
@@ -42,6 +43,28 @@ Status ParseBind(Config& config, Words words, bool) {
     return InvalidArgument("Too many bind addresses specified.");
   }
   config.bind = std::move(addresses);
+  return Status::Ok();
+}
+
+// --- ring-seeds ----------------------------------------------------------------------------
+
+// Separated by spaces or commas.
+Status ParseRingSeeds(Config& config, Words words, bool) {
+  std::vector<std::string> addresses;
+  for (const std::string& word : words) {
+    for (size_t from = 0; from <= word.size();) {
+      size_t end = std::min(word.find(',', from), word.size());
+      std::string address = word.substr(from, end - from);
+      from = end + 1;
+      RingAddress parsed;
+      if (address.empty()) continue;
+      if (!RingAddress::Parse(address, &parsed)) {
+        return InvalidArgument("'" + address + "' is not host:port");
+      }
+      addresses.push_back(std::move(address));
+    }
+  }
+  config.ring_seeds = std::move(addresses);
   return Status::Ok();
 }
 
@@ -332,6 +355,12 @@ const ListSlot kBindList = {
     .form =
         "up to 16 addresses of this machine (* and ::* mean all; a leading - allows the "
         "address to be missing), or \"\" for no TCP"};
+
+const ListSlot kRingSeedsList = {
+    .parse = ParseRingSeeds,
+    .print = [](const Config& config) { return JoinWords(config.ring_seeds); },
+    .lines = [](const Config& config) { return OneLine(config.ring_seeds); },
+    .form = "ring addresses, each host:port, separated by commas or spaces"};
 
 const ListSlot kSaveList = {.parse = ParseSave,
                             .print = PrintSave,

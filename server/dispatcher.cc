@@ -7,6 +7,7 @@
 
 #include "base/number.h"
 #include "server/admission.h"
+#include "server/ring.h"
 #include "server/server.h"
 #include "server/tsc_clock.h"
 
@@ -93,8 +94,16 @@ ExecuteResult Dispatcher::Admit(Session& session, const Command& command,
   if (session.transaction.open && !command.runs_inside_multi) {
     return Queue(session, command, argv);
   }
-  if (UsesEngine(session, command) && !MakeResident(session, command, argv)) {
-    return ExecuteResult::kParked;
+  if (UsesEngine(session, command)) {
+    bool in_ring = __builtin_expect(server_.ring() != nullptr, 0) && server_.ring()->several();
+    bool fresh = session.fresh > 0;
+    if (in_ring) {
+      session.fresh -= fresh;
+      std::optional<ExecuteResult> result = RouteInRing(session, command, argv, call.flags);
+      if (result) return *result;
+    }
+    if (!MakeResident(session, command, argv)) return ExecuteResult::kParked;
+    if (in_ring && !fresh && !FreshInRing(session, command, argv)) return ExecuteResult::kParked;
   }
   return RunAlone(session, command, argv);
 }
@@ -239,6 +248,7 @@ void Dispatcher::CollectQueuedKeys(const Session& session) {
 }
 
 void Dispatcher::Prefetch(Session& session, std::span<const Request> requests) {
+  upcoming_ = requests;
   if (requests.size() < 2 || session.transaction.open || !server_.has_engine()) return;
   hints_.clear();
   std::string_view last_name;
@@ -278,6 +288,7 @@ void Dispatcher::AddHints(const CommandRow& row, std::span<const std::string_vie
 }
 
 void Dispatcher::EndPrefetch() {
+  upcoming_ = {};
   if (!prefetched_) return;
   prefetched_ = false;
   if (server_.has_engine()) server_.engine().EndPrefetch();
@@ -330,13 +341,17 @@ void Dispatcher::LoadDone(uint64_t session_id, uint64_t ticket, const Status& st
     return;  // the client has gone
   }
   if (status.ok()) return RunParked(*session);
-  session->state = SessionState::kRunning;
-  session->listings.reset();
+  RefuseParked(*session, Reply::ErrorText("ERR cannot read from disk: " + status.message()));
+}
+
+void Dispatcher::RefuseParked(Session& session, const Reply& error) {
+  session.state = SessionState::kRunning;
+  session.listings.reset();
   Reply refusal;
-  const Command* command = Find(*session, session->parked_argv, &refusal);
-  Refuse(*session, command, Reply::ErrorText("ERR cannot read from disk: " + status.message()));
-  session->parked_argv = {};
-  session->transport().Resume();
+  const Command* command = Find(session, session.parked_argv, &refusal);
+  Refuse(session, command, error);
+  session.parked_argv = {};
+  session.transport().Resume();
 }
 
 void Dispatcher::RunParked(Session& session) {
@@ -352,6 +367,7 @@ ExecuteResult Dispatcher::RunAlone(Session& session, const Command& command,
   command_ms_ = server_.now_ms();
   if (UsesEngine(session, command) && server_.has_engine()) {
     uint32_t flags = EffectiveFlags(session, command);
+    uint64_t reply_id = HoldForRing(session, flags);
     server_.engine().BeginCommand(command_ms_);
     if (__builtin_expect(session.listings != nullptr, 0)) {
       server_.engine().UseListings(session.listings.get());
@@ -364,6 +380,7 @@ ExecuteResult Dispatcher::RunAlone(Session& session, const Command& command,
     uint64_t position = server_.engine().EndCommand();
     if (flags & kWholeDatabase) position = server_.engine().NewestPosition();
     session.output.Commit(position, server_.turn());
+    AwaitInRing(session, reply_id);
   } else {
     Run(session, command, argv, start_ticks_);
     session.output.Commit(0, server_.turn());

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -77,6 +78,20 @@ class Dispatcher {
   void RecordSlow(Session& session, const Command& command, std::span<const std::string_view> argv,
                   uint64_t ticks);
   ExecuteResult Finish(Session& session);
+  void RefuseParked(Session& session, const Reply& error);
+
+  // --- dispatcher_ring.cc ---
+  void CollectForRing(Session& session, const Command& command,
+                      std::span<const std::string_view> argv);
+  // The result, unless the command is to be run here.
+  std::optional<ExecuteResult> RouteInRing(Session& session, const Command& command,
+                                           std::span<const std::string_view> argv, uint32_t flags);
+  // False: the session is parked until its keys are as new as R replicas have them.
+  bool FreshInRing(Session& session, const Command& command,
+                   std::span<const std::string_view> argv);
+  uint32_t CompareAhead(Session& session, std::span<const std::string_view> argv);
+  uint64_t HoldForRing(Session& session, uint32_t flags);
+  void AwaitInRing(Session& session, uint64_t reply_id);
 
   Server& server_;
   int64_t command_ms_ = 0;
@@ -88,7 +103,10 @@ class Dispatcher {
   std::vector<int> key_indexes_;                           // reused
   std::deque<std::vector<std::string_view>> queued_args_;  // that keys_ of an EXEC point to
   std::vector<LookupHint> hints_;                          // reused
-  std::vector<KeyWalk> walks_;                             // of the command in hand; reused
+  std::vector<uint16_t> slots_;                            // of keys_; reused
+  std::span<const Request> upcoming_;                      // of the pipeline in hand
+  uint64_t ring_record_ = 0;    // the node's last one before the command in hand
+  std::vector<KeyWalk> walks_;  // of the command in hand; reused
   bool prefetched_ = false;
 };
 

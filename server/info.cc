@@ -33,6 +33,7 @@ constexpr Section kSections[] = {
     {"latencystats", "Latencystats", kAll, WriteLatencyStatsSection},
     {"cluster", "Cluster", kAlways, WriteClusterSection},
     {"redynamo", "Redynamo", kAlways, WriteRedynamoSection},
+    {"ring", "Ring", kAlways, WriteRingSection},
     {"keyspace", "Keyspace", kAlways, WriteKeyspaceSection},
 };
 

@@ -52,6 +52,8 @@ void WriteMemorySection(const InfoSource& source, InfoWriter& out);
 // info_storage.cc
 void WritePersistenceSection(const InfoSource& source, InfoWriter& out);
 void WriteRedynamoSection(const InfoSource& source, InfoWriter& out);
+// info_ring.cc
+void WriteRingSection(const InfoSource& source, InfoWriter& out);
 // info_stats.cc
 void WriteStatsSection(const InfoSource& source, InfoWriter& out);
 void WriteCommandStatsSection(const InfoSource& source, InfoWriter& out);

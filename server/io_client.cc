@@ -82,6 +82,7 @@ void IoClient::HearEndOfInput() {
     case SessionState::kPaused: return BeginClose();
     case SessionState::kRunning:
     case SessionState::kLoadingKeys:
+    case SessionState::kComparing:
       if (session_->is_pubsub() || session_->monitoring) session_->CloseAfterReplies();
       return;
     case SessionState::kClosing: return;

@@ -65,6 +65,35 @@ void OutputBuffer::PushMark(Mark mark) {
   marks_.push_back(mark);
 }
 
+uint64_t OutputBuffer::Hold() {
+  if (!held_) held_ = std::make_unique<HeldReplies>();
+  held_->Begin(next_hold_);
+  return next_hold_++;
+}
+
+void OutputBuffer::CommitHeld(uint64_t turn) {
+  held_->Commit(last_position_);
+  DrainHeld(turn);
+}
+
+void OutputBuffer::Resolve(uint64_t id, uint64_t turn) {
+  if (held_ && held_->Resolve(id)) DrainHeld(turn);
+}
+
+void OutputBuffer::ResolveWith(uint64_t id, std::string_view bytes, uint64_t turn) {
+  if (held_ && held_->ResolveWith(id, bytes)) DrainHeld(turn);
+}
+
+void OutputBuffer::DrainHeld(uint64_t turn) {
+  std::unique_ptr<HeldReplies> held = std::move(held_);  // Tail is the buffer's own again
+  while (HeldReplies::Entry* entry = held->Ready()) {
+    Tail()->append(entry->bytes);
+    MarkCommitted(turn);
+    held->Pop();
+  }
+  if (!held->empty()) held_ = std::move(held);
+}
+
 bool OutputBuffer::Release(uint64_t position) {
   while (marks_head_ < marks_.size() && marks_[marks_head_].position <= position) {
     released_ = marks_[marks_head_++].end;
@@ -165,7 +194,8 @@ void OutputBuffer::Returned(uint64_t bytes) {
 }
 
 size_t OutputBuffer::memory_bytes() const {
-  size_t total = tail_.capacity() + marks_.capacity() * sizeof(Mark) + lent_bytes_;
+  size_t total =
+      tail_.capacity() + marks_.capacity() * sizeof(Mark) + lent_bytes_ + held_replies_bytes();
   for (size_t i = full_head_; i < full_.size(); ++i) total += full_[i].capacity();
   return total;
 }
@@ -177,6 +207,7 @@ void OutputBuffer::Clear() {
   full_head_ = 0;
   tail_ = std::string();
   marks_.clear();
+  held_.reset();
   marks_head_ = 0;
   head_skip_ = 0;
   full_end_ = consumed_ = released_ = committed_ = lent_bytes_ = 0;

@@ -18,6 +18,8 @@
 // client holds none. A chunk that has reached kChunkBytes is never appended to, so big output is
 // not copied again when it grows.
 //
+// Hold makes a reply wait for something else than the log, too (held_replies.h).
+//
 // Where another thread does the writing, released bytes are handed to it whole, by Lend, and count
 // as pending until Returned says that they have left. Lend and Consume do not go together.
 #pragma once
@@ -26,9 +28,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "server/held_replies.h"
 
 namespace redynamo {
 
@@ -43,6 +48,7 @@ class OutputBuffer {
 
   // Where the next reply is rendered. Valid until the next call of any other function.
   std::string* Tail() {
+    if (__builtin_expect(held_ != nullptr, 0)) return held_->Tail();
     if (__builtin_expect(tail_.size() - 1 < kChunkBytes - 1, 1)) return &tail_;
     return NewTail();
   }
@@ -51,16 +57,16 @@ class OutputBuffer {
   // that changes with every turn of the loop.
   void Commit(uint64_t position, uint64_t turn) {
     if (position > last_position_) last_position_ = position;
-    uint64_t end = end_offset();
-    if (end == committed_) return;
-    committed_ = end;
-    if (marks_head_ < marks_.size() && marks_.back().turn == turn) {
-      marks_.back().position = last_position_;
-      marks_.back().end = end;
-    } else {
-      PushMark({last_position_, end, turn});
-    }
+    if (__builtin_expect(held_ != nullptr, 0)) return CommitHeld(turn);
+    MarkCommitted(turn);
   }
+  // What is rendered from here to the next Commit, and all that comes after it, waits for Resolve
+  // of the id that this gives. REQUIRES: nothing is uncommitted.
+  uint64_t Hold();
+  // It may go on, as rendered or with these bytes instead. Ids that are not held are ignored.
+  void Resolve(uint64_t id, uint64_t turn);
+  void ResolveWith(uint64_t id, std::string_view bytes, uint64_t turn);
+  uint64_t held_replies_bytes() const { return held_ ? held_->bytes() : 0; }
   bool HasUncommitted() const { return end_offset() > committed_; }
   // The highest position of any commit.
   uint64_t last_position() const { return last_position_; }
@@ -68,7 +74,7 @@ class OutputBuffer {
   // Lets go of all commits at or below `position`. True when bytes may leave.
   bool Release(uint64_t position);
   bool HasReleased() const { return released_ > consumed_; }
-  bool HasHeld() const { return committed_ > released_; }
+  bool HasHeld() const { return committed_ > released_ || held_; }
   // Up to `max` pieces of released bytes. With `pin` they stay where they are until Consume has
   // taken them (an asynchronous write): later replies then go to another chunk.
   int Gather(iovec* pieces, int max, bool pin);
@@ -84,7 +90,9 @@ class OutputBuffer {
   uint64_t lent_bytes() const { return lent_bytes_; }
 
   // All bytes that have not left yet: held, uncommitted and lent ones included.
-  uint64_t pending_bytes() const { return end_offset() - consumed_ + lent_bytes_; }
+  uint64_t pending_bytes() const {
+    return end_offset() - consumed_ + lent_bytes_ + held_replies_bytes();
+  }
   uint64_t released_bytes() const { return released_ - consumed_; }
   size_t chunk_count() const { return full_.size() - full_head_ + lent_bytes_ / kChunkBytes; }
   size_t memory_bytes() const;
@@ -98,6 +106,19 @@ class OutputBuffer {
     uint64_t turn;
   };
   uint64_t end_offset() const { return full_end_ + tail_.size(); }
+  void MarkCommitted(uint64_t turn) {
+    uint64_t end = end_offset();
+    if (end == committed_) return;
+    committed_ = end;
+    if (marks_head_ < marks_.size() && marks_.back().turn == turn) {
+      marks_.back().position = last_position_;
+      marks_.back().end = end;
+    } else {
+      PushMark({last_position_, end, turn});
+    }
+  }
+  void CommitHeld(uint64_t turn);
+  void DrainHeld(uint64_t turn);
   std::string* NewTail();
   void CloseTail();
   void ForgetFirst();
@@ -115,6 +136,8 @@ class OutputBuffer {
   uint64_t committed_ = 0;
   uint64_t last_position_ = 0;
   uint64_t lent_bytes_ = 0;
+  std::unique_ptr<HeldReplies> held_;  // only while something is held
+  uint64_t next_hold_ = 1;
   std::vector<Mark> marks_;  // from marks_head_ on: unreleased; positions ascend
   size_t marks_head_ = 0;
 };

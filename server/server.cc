@@ -9,6 +9,7 @@
 #include "server/command_families.h"
 #include "server/config_effects.h"
 #include "server/process_figures.h"
+#include "server/ring.h"
 #include "server/tsc_clock.h"
 
 namespace redynamo {
@@ -96,6 +97,8 @@ EngineOptions Server::MakeEngineOptions() const {
   options.whole_load_rows_max = now.large_collection_entries;
   options.lfu_log_factor = now.lfu_log_factor;
   options.lfu_decay_minutes = now.lfu_decay_time_minutes;
+  options.keep_dots = ring_ && ring_->several();
+  options.seed = ring_ ? ring_->seed() : 0;
   return options;
 }
 
@@ -115,6 +118,12 @@ EngineHooks Server::MakeEngineHooks(std::function<void()> wake,
   hooks.on_evicted = [this](int database, std::string_view key) {
     pubsub_.NotifyKeyspace(database, kNotifyEvicted, "evicted", key);
   };
+  if (ring_) {
+    hooks.removal_delay_ms = [this](int partition) {
+      return ring_->node().RemovalDelayMs(partition);
+    };
+    hooks.on_own_record = [this](const OwnRecord& record) { ring_->node().OnOwnRecord(record); };
+  }
   hooks.wake = std::move(wake);
   hooks.on_fatal = std::move(on_fatal);
   engine_hooks_ = hooks;
@@ -129,6 +138,7 @@ void Server::AttachEngine(std::unique_ptr<Engine> engine) {
 std::unique_ptr<Engine> Server::DetachEngine() { return std::move(engine_); }
 
 Status Server::CloseEngine(bool checkpoint) {
+  if (ring_) ring_->EngineGone();
   Status status = engine_->Close(checkpoint);
   closed_engine_ = std::move(engine_);
   return status;
@@ -144,13 +154,14 @@ Status Server::RestartEngine() {
     if (!written.ok()) return written;
     engine_->Poll();
   }
+  if (ring_) ring_->EngineGone();
   Status closed = engine_->Close(true);
   if (!closed.ok()) return closed;
   engine_.reset();
   Result<std::unique_ptr<Engine>> opened = Engine::Open(MakeEngineOptions(), engine_hooks_, clock_);
   if (!opened.ok()) return opened.status();
   AttachEngine(std::move(*opened));
-  return Status::Ok();
+  return ring_ ? ring_->EngineReady(engine_.get()) : Status::Ok();
 }
 
 int64_t Server::uptime_seconds() const {

@@ -51,6 +51,8 @@ struct ShutdownRequest {
 };
 
 // What the event loop does for the server. Unit tests may leave it null.
+class Ring;
+
 class LoopControl {
  public:
   virtual ~LoopControl() = default;
@@ -105,6 +107,10 @@ class Server {
   Keyspace KeyspaceOf(int database) {
     return engine_ ? engine_->Database(database) : Keyspace(nullptr, database);
   }
+
+  // Null on a ring of one.
+  Ring* ring() { return ring_; }
+  void SetRing(Ring* ring) { ring_ = ring; }
 
   // --- identity ---
   const std::string& run_id() const { return run_id_; }  // 40 hex digits, new at each start
@@ -192,6 +198,7 @@ class Server {
   std::unique_ptr<Engine> engine_, closed_engine_;
   EngineHooks engine_hooks_;  // as MakeEngineHooks made them
   LoadingProgress loading_;
+  Ring* ring_ = nullptr;
   std::string run_id_;
   int64_t started_unix_ms_ = 0;
   int64_t started_monotonic_us_ = 0;

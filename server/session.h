@@ -30,6 +30,7 @@ struct KeyListings;
 enum class SessionState : uint8_t {
   kRunning,
   kLoadingKeys,  // its command waits for keys from disk
+  kComparing,    // its command waits until its keys are as new as R replicas have them
   kPaused,       // CLIENT PAUSE holds its command back
   kDeferred,     // its handler answers later (Session::Defer)
   kClosing,      // no more commands; remaining replies may still go out
@@ -128,6 +129,8 @@ class Session {
   bool authenticated = false;
   bool monitoring = false;
   bool no_evict = false, no_touch = false;
+  bool forwarded = false;  // of a peer's client: its commands are not forwarded again
+  uint32_t fresh = 0;  // so many next requests have keys that are as new as R replicas have them
   ReplyMode reply_mode = ReplyMode::kOn;
   SessionState state = SessionState::kRunning;
   TransactionState transaction;

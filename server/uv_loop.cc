@@ -9,6 +9,9 @@
 #include <chrono>
 
 #include "server/exit_code.h"
+#include "server/ring.h"
+#include "server/uv_address.h"
+#include "server/uv_peer_links.h"
 
 namespace redynamo {
 namespace {
@@ -35,6 +38,10 @@ UvLoop::UvLoop(Server& server, Settings& settings) : server_(server), settings_(
   StartHandles();
   RegisterHooks();
   server_.loop = this;
+  if (Ring::Wanted(server_.config())) {
+    ring_ = std::make_unique<Ring>(server_, [this] { WantEndOfTurn(); });
+    server_.SetRing(ring_.get());
+  }
   int io_threads = server_.config().io_threads;
   if (io_threads > 1) io_threads_ = std::make_unique<UvIoThreads>(*this, settings_, io_threads - 1);
 }
@@ -120,6 +127,27 @@ Status UvLoop::Listen() {
     if (!listener.ok()) return listener.status();
     listeners_.push_back(*listener);
   }
+  return ring_ ? OpenRing() : Status::Ok();
+}
+
+// The ring document, and the port where other nodes come in.
+Status UvLoop::OpenRing() {
+  Status status = ring_->Load();
+  if (!status.ok()) return status;
+  const Config& config = server_.config();
+  uint16_t port = Ring::PortOf(config);
+  if (port == 0) {
+    return InvalidArgument("port + 10000 is no port: give the ring one with ring-port");
+  }
+  peer_links_ = std::make_unique<UvPeerLinks>(&loop_, server_.clock(), *ring_, SystemRandom64() | 1,
+                                              [this] { WantEndOfTurn(); });
+  for (const std::string& word : config.bind) {
+    bool optional = word.starts_with('-');
+    Result<BindAddress> bound = ResolveBindAddress(word, port);
+    status = bound.ok() ? peer_links_->Listen(bound->address, config.tcp_backlog) : bound.status();
+    if (!status.ok() && !optional) return status;
+  }
+  ring_->SetLinks(peer_links_.get());
   return Status::Ok();
 }
 
@@ -219,6 +247,15 @@ void UvLoop::EngineOpened() {
     return;
   }
   server_.AttachEngine(std::move(*result));
+  if (ring_) {
+    Status joined = ring_->EngineReady(&server_.engine());
+    if (!joined.ok()) {
+      LogWarning("Cannot start: " + joined.message());
+      exit_code_ = kExitStartRefused;
+      Stop();
+      return;
+    }
+  }
   on_ready_();
 }
 
@@ -240,6 +277,7 @@ void UvLoop::OnTimer() {
   turn_has_work_ = true;
   if (io_threads_) io_threads_->Receive();
   tick_has_more_ = server_.Tick(Server::kTickBudgetUs);
+  if (ring_) ring_->Tick();
   UpdateIdle();
 }
 
@@ -301,9 +339,14 @@ void UvLoop::EndTurn() {
   turn_has_work_ = false;
   Status status = server_.EndTurn();
   if (!status.ok()) FailLog(status);
+  if (ring_) ring_->TurnWritten();
   uint64_t position = server_.ReleasablePosition();
   FlushConnections(position);
   if (io_threads_) io_threads_->Flush(position);
+  if (ring_) {
+    ring_->Flush(position);
+    peer_links_->Flush();
+  }
   if (shutdown_ && !stopped_) Stop();
 }
 

@@ -34,6 +34,9 @@
 
 namespace redynamo {
 
+class Ring;
+class UvPeerLinks;
+
 class UvLoop : public LoopControl {
  public:
   UvLoop(Server& server, Settings& settings);
@@ -90,6 +93,7 @@ class UvLoop : public LoopControl {
   void CloseEngine();
   Status ListenTcp(std::vector<UvListener*>* opened);
   Status RebindTcp();
+  Status OpenRing();
   void RegisterHooks();
   [[noreturn]] void FailLog(const Status& status);
 
@@ -106,6 +110,8 @@ class UvLoop : public LoopControl {
   std::vector<UvConnection*> to_flush_, to_run_, scratch_;
   RequestBatchPool batches_;
   std::unique_ptr<UvIoThreads> io_threads_;
+  std::unique_ptr<Ring> ring_;               // null: a ring of one
+  std::unique_ptr<UvPeerLinks> peer_links_;  // likewise
   bool turn_has_work_ = false;
   bool tick_has_more_ = false;
   bool idle_active_ = false;

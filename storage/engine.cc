@@ -51,6 +51,8 @@ Status EngineImpl::Open() {
   identity_.clean = false;
   status = identity_.Save(&fs, options_.dir);
   if (!status.ok()) return status;
+  bool new_seed = options_.seed != 0 && options_.seed != identity_.seed;
+  if (new_seed) identity_.seed = options_.seed;
   seed_ = identity_.seed;
   hasher_.SetActors(identity_.actors);
   self_ = identity_.own;
@@ -71,7 +73,14 @@ Status EngineImpl::Open() {
   scrub_pool_ = std::make_unique<Background>(1, kScrubNice);
   expire_pool_ = std::make_unique<Background>(1, kScrubNice);
   free_pool_ = std::make_unique<Background>(1, kFreeNice);
-  return Recover();
+  status = Recover();
+  if (!status.ok() || !new_seed) return status;
+  for (int p = 0; p < kPartitionCount; p++) {
+    if (ClockOf(p).empty()) continue;
+    return InvalidArgument("the data directory was written under another position seed than its "
+                           "ring has; start this node with an empty one");
+  }
+  return identity_.Save(&fs, options_.dir);
 }
 
 Status EngineImpl::Close(bool checkpoint) {
@@ -347,6 +356,12 @@ Status Engine::WriteTurn() { return impl_->WriteTurn(); }
 void Engine::Poll() { impl_->Poll(); }
 bool Engine::Tick(int64_t now_ms, int64_t budget_us) { return impl_->Tick(now_ms, budget_us); }
 uint64_t Engine::BufferedBytes() const { return impl_->log_->buffered_bytes(); }
+bool Engine::HasEvents() const {
+  for (int p = 0; p < kPartitionCount; p++) {
+    if (!impl_->ClockOf(p).empty()) return true;
+  }
+  return false;
+}
 bool Engine::LoadsUnderWay() const { return impl_->load_batches_under_way_ > 0; }
 bool Engine::WritersMustWait() const { return impl_->WritersMustWait(); }
 void Engine::SwapDatabases(int a, int b) { impl_->SwapDatabases(a, b); }

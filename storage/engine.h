@@ -70,6 +70,7 @@ struct EngineOptions {
   size_t capture_slice_rows = 2048;  // elements of a large collection captured in one go
   int lfu_log_factor = 10;
   int lfu_decay_minutes = 1;
+  uint64_t seed = 0;                 // of positions, when a ring gives it; 0: the directory's own
   bool keep_dots = false;            // see KeepDots
   uint64_t dot_index_bytes_max = 0;  // 0: unlimited; beyond it the oldest dots are let go
 };
@@ -85,6 +86,9 @@ struct EngineHooks {
   // their partitions. Null costs nothing. Called by EndCommand, and must not call the engine's
   // commands.
   std::function<void(const OwnRecord&)> on_own_record;
+  // How long after its deadline a key of the partition is removed by this node: in a ring that is
+  // the first home's business, and the others' only when it does not come. Null: at once.
+  std::function<int64_t(int partition)> removal_delay_ms;
   // From any thread: the data thread should soon call Poll() (uv_async_send in the server).
   std::function<void()> wake;
   // From any thread, once: the log cannot be written or synced. The process must end with 74.
@@ -259,6 +263,8 @@ class Engine {
   Status RotateActor();
   Id128 Actor() const;
   Id128 NodeId() const;
+  // Whether any event was ever joined here.
+  bool HasEvents() const;
   // 64 bits of the dots of all rows of the key, live and gone; 0 when there are none. Replicas
   // that agree on the key give the same. What is not in memory is read on the spot: Load it first.
   uint64_t KeyStateHash(int database, std::string_view key);

@@ -57,7 +57,10 @@ bool EngineImpl::SweepExpired(int64_t deadline_us) {
       int64_t ttl_sum = 0, with_ttl = 0;  // of times to live: sums of deadlines would overflow
       table->rows.ForEach([&](Row* row) {
         if (!row->live() || !row->Has(Row::kHasDeadline)) return;
-        if (Expired(row)) return expired.push_back(row);
+        if (Expired(row)) {
+          if (RemovalIsDue(slot, row)) expired.push_back(row);
+          return;
+        }
         ttl_sum += row->deadline().at_ms - now_ms_;
         with_ttl++;
       });
@@ -243,7 +246,8 @@ bool EngineImpl::RemoveCold(uint16_t ns, Row* row) {
   BeginCommand(now_ms_);
   InstallLoaded(ns, key, row);
   Row* installed = Slot(ns, slot)->rows.Find(hash, key);  // or what was there already
-  bool due = installed && installed->live() && Expired(installed);
+  // Where it is another node's business, it stays in memory, for the sweep when that fails.
+  bool due = installed && installed->live() && Expired(installed) && RemovalIsDue(slot, installed);
   bool room = !due || RemoveExpired(ns, slot, hash, installed);
   EndCommand();
   return room;

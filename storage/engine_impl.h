@@ -122,6 +122,7 @@ class EngineImpl {
   int64_t IdleSeconds(const Row* row) const;
   int Frequency(const Row* row) const;
   // The removal event of an expired key; false when the log has no room (the key stays hidden).
+  bool RemovalIsDue(uint16_t slot, const Row* row) const;  // for the sweep: see EngineHooks
   bool RemoveExpired(uint16_t ns, uint16_t slot, uint64_t hash, Row* row);
   void DependOnSlot(uint16_t slot) {
     if (last_position_[slot] > depends_) depends_ = last_position_[slot];

@@ -59,6 +59,11 @@ void EngineImpl::TouchAccess(Row* row) {
   row->access = uint32_t((now_ms_ / 60'000 & 0xffff) << 8 | uint32_t(counter)) & kAccessMask;
 }
 
+bool EngineImpl::RemovalIsDue(uint16_t slot, const Row* row) const {
+  if (!hooks_.removal_delay_ms) return true;
+  return row->deadline().at_ms + hooks_.removal_delay_ms(PartitionOfSlot(slot)) <= now_ms_;
+}
+
 bool EngineImpl::RemoveExpired(uint16_t ns, uint16_t slot, uint64_t hash, Row* row) {
   if (!log_->ReserveMore(row->key_len() + EventLogBytes()).ok()) return false;
   std::string key(row->key());

@@ -45,7 +45,7 @@ TEST_CASE("dispatcher: the checks come in Redis' order") {
   for (const AdmissionCheck& check : AdmissionChecks()) names.push_back(check.name);
   CHECK(names == std::vector<std::string_view>{"arity", "debug permission", "authentication",
                                                "transaction", "memory", "log space",
-                                               "subscriber mode", "loading"});
+                                               "subscriber mode", "loading", "ring"});
 }
 
 TEST_CASE("dispatcher: nothing but AUTH, HELLO, QUIT and RESET before the password") {

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cluster/exchange.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log_line.h"
+
+namespace redynamo {
+namespace {
+
+constexpr int64_t kTellIntervalMs = 1000;
+constexpr int64_t kGraceMs = 2000;  // events under way need no pull
+constexpr int64_t kPullTimeoutMs = 5000;
+constexpr size_t kPullsUnderWayMax = 8;  // per peer
+constexpr uint64_t kBatchBytes = 1 << 20;
+constexpr uint64_t kBatchBytesMax = 64 << 20;
+constexpr int kHashesPerTell = 64;  // of partitions that have not changed
+
+Status BadPartition() { return Corruption("a message names a partition that does not exist"); }
+
+}  // namespace
+
+Exchange::Exchange(Engine& engine, Links& links, HomesOf homes_of, int partitions)
+    : engine_(engine), links_(links), homes_of_(std::move(homes_of)), partitions_(partitions) {}
+
+Exchange::Peer* Exchange::Find(const Id128& peer) {
+  auto it = peers_.find(peer);
+  return it == peers_.end() ? nullptr : &it->second;
+}
+
+bool Exchange::Shared(const Id128& peer, int partition) const {
+  std::vector<Id128> homes = homes_of_(partition);
+  return std::find(homes.begin(), homes.end(), peer) != homes.end();
+}
+
+void Exchange::PeerUp(const Id128& id) {
+  Peer& peer = peers_[id];
+  if (peer.places.empty()) peer.places.resize(size_t(partitions_));
+  for (Place& place : peer.places) place.told = false;
+  peer.eager = true;
+  Tell(id, peer, true);
+}
+
+void Exchange::PeerDown(const Id128& id) {
+  Peer* peer = Find(id);
+  if (!peer) return;
+  std::vector<Done> waiting;
+  for (auto& [request_id, request] : peer->under_way) {
+    for (Done& done : request.waiting) waiting.push_back(std::move(done));
+  }
+  for (auto& [partition, list] : peer->waiting) {
+    for (Done& done : list) waiting.push_back(std::move(done));
+  }
+  peer->under_way.clear();
+  peer->waiting.clear();
+  peer->wanted.clear();
+  peer->queued.clear();
+  Status gone(StatusCode::kIoError, "the link to the replica broke");
+  for (Done& done : waiting) done(gone);
+}
+
+void Exchange::Tick(int64_t now_ms) {
+  now_ms_ = now_ms;
+  bool tell = now_ms - told_ms_ >= kTellIntervalMs;
+  if (tell) told_ms_ = now_ms;
+  for (auto& [id, peer] : peers_) {
+    if (!links_.IsUp(id)) continue;
+    std::vector<uint64_t> late;
+    for (auto& [request_id, request] : peer.under_way) {
+      if (request.deadline_ms <= now_ms && !request.joining) late.push_back(request_id);
+    }
+    for (uint64_t request_id : late) {
+      Finish(id, request_id, {StatusCode::kIoError, "the replica did not answer in time"});
+    }
+    if (!tell) continue;
+    Tell(id, peer, false);
+    peer.eager = false;
+    for (int p = 0; p < partitions_; p++) {
+      Place& place = peer.places[size_t(p)];
+      if (place.missing_since_ms < 0 || now_ms - place.missing_since_ms < kGraceMs) continue;
+      place.missing_since_ms = now_ms;  // asked again if this does not help
+      Want(id, peer, p, false);
+    }
+    StartPulls(id, peer);
+  }
+}
+
+// What has changed, in full; of the rest some hashes.
+void Exchange::Tell(const Id128& id, Peer& peer, bool all) {
+  wire::Clocks clocks;
+  std::string bytes;
+  for (int p = 0; p < partitions_; p++) {
+    Place& place = peer.places[size_t(p)];
+    uint64_t hash = engine_.ClockHash(p);
+    bool changed = !place.told || place.told_hash != hash;
+    int slice = p / kHashesPerTell;
+    if (changed && hash != 0 && Shared(id, p)) {
+      bytes.clear();
+      engine_.ClockOf(p).EncodeTo(&bytes);
+      links_.Send(id, wire::Report{uint16_t(p), bytes});
+    } else if ((all || slice == peer.next_slice) && Shared(id, p)) {
+      clocks.entries.push_back({uint16_t(p), hash, engine_.IrregularHash(p)});
+    }
+    place.told = true;
+    place.told_hash = hash;
+  }
+  peer.next_slice = (peer.next_slice + 1) % std::max(1, partitions_ / kHashesPerTell);
+  if (!clocks.entries.empty()) links_.Send(id, clocks);
+}
+
+Status Exchange::On(const Id128& id, const wire::Clocks& message) {
+  Peer* peer = Find(id);
+  if (!peer) return Status::Ok();
+  for (const wire::Clocks::Entry& entry : message.entries) {
+    if (entry.partition >= partitions_) return BadPartition();
+    Place& place = peer->places[entry.partition];
+    bool same = entry.clock_hash == engine_.ClockHash(entry.partition);
+    if (same && entry.irregular_hash == engine_.IrregularHash(entry.partition)) {
+      Learn(id, *peer, entry.partition, engine_.ClockOf(entry.partition));
+      continue;
+    }
+    // Whose dots are missing where, a report will say; rows known beyond the clocks are pulled.
+    if (!same) place.told = false;
+    if (same && place.missing_since_ms < 0) place.missing_since_ms = now_ms_;
+  }
+  return Status::Ok();
+}
+
+Status Exchange::On(const Id128& id, const wire::Report& message) {
+  Peer* peer = Find(id);
+  if (!peer) return Status::Ok();
+  ReplicaClock clock;
+  ByteReader in(message.clock);
+  if (message.partition >= partitions_) return BadPartition();
+  if (!ReplicaClock::Decode(&in, &clock) || !in.empty()) {
+    return Corruption("a reported clock is malformed");
+  }
+  Learn(id, *peer, message.partition, clock);
+  StartPulls(id, *peer);
+  return Status::Ok();
+}
+
+void Exchange::Learn(const Id128& id, Peer& peer, int partition, const ReplicaClock& clock) {
+  Place& place = peer.places[size_t(partition)];
+  place.clock = clock;
+  place.known = true;
+  place.known_hash = clock.Hash();
+  if (engine_.ClockOf(partition).Covers(clock)) {
+    place.missing_since_ms = -1;
+  } else if (peer.eager) {
+    Want(id, peer, partition, false);
+  } else if (place.missing_since_ms < 0) {
+    place.missing_since_ms = now_ms_;
+  }
+  ForgetDots(partition);
+}
+
+// What every home has seen needs no entry in the index any more (invariant I7).
+void Exchange::ForgetDots(int partition) {
+  ReplicaClock everyone = engine_.ClockOf(partition);
+  for (const Id128& id : homes_of_(partition)) {
+    Peer* peer = Find(id);
+    if (!peer || !peer->places[size_t(partition)].known) return;
+    const ReplicaClock& theirs = peer->places[size_t(partition)].clock;
+    everyone = everyone.Minus(everyone.Minus(theirs));
+  }
+  engine_.ForgetDots(partition, everyone);
+}
+
+// --- pulling ---
+
+void Exchange::Want(const Id128& id, Peer& peer, int partition, bool first) {
+  if (!Shared(id, partition) || !peer.queued.insert(partition).second) return;
+  if (first) {
+    peer.wanted.push_front(partition);
+  } else {
+    peer.wanted.push_back(partition);
+  }
+}
+
+void Exchange::PullNow(const Id128& id, int partition, Done done) {
+  Peer* peer = Find(id);
+  if (!peer || !links_.IsUp(id)) {
+    return done({StatusCode::kIoError, "the replica cannot be reached"});
+  }
+  Want(id, *peer, partition, true);
+  peer->waiting[partition].push_back(std::move(done));
+  StartPulls(id, *peer);
+}
+
+void Exchange::StartPulls(const Id128& id, Peer& peer) {
+  while (!peer.wanted.empty() && peer.under_way.size() < kPullsUnderWayMax) {
+    int partition = peer.wanted.front();
+    peer.wanted.pop_front();
+    peer.queued.erase(partition);
+    uint64_t request_id = next_request_++;
+    Request& request = peer.under_way[request_id];
+    request.partition = partition;
+    request.deadline_ms = now_ms_ + kPullTimeoutMs;
+    if (auto node = peer.waiting.extract(partition)) request.waiting = std::move(node.mapped());
+    stats_.pulls++;
+    SendPull(id, request_id, partition);
+  }
+}
+
+void Exchange::SendPull(const Id128& id, uint64_t request_id, int partition) {
+  std::string clock;
+  engine_.ClockOf(partition).EncodeTo(&clock);
+  wire::Pull pull;
+  pull.request_id = request_id;
+  pull.partition = uint16_t(partition);
+  pull.max_bytes = kBatchBytes;
+  pull.irregular_hash = engine_.IrregularHash(partition);
+  pull.clock = clock;
+  links_.Send(id, pull);
+}
+
+Status Exchange::On(const Id128& id, const wire::Pull& message) {
+  ReplicaClock clock;
+  ByteReader in(message.clock);
+  if (message.partition >= partitions_) return BadPartition();
+  if (!ReplicaClock::Decode(&in, &clock) || !in.empty()) {
+    return Corruption("the clock of a pull is malformed");
+  }
+  stats_.served_pulls++;
+  uint64_t request_id = message.request_id;
+  int partition = message.partition;
+  uint64_t max_bytes = std::min(message.max_bytes, kBatchBytesMax);
+  engine_.Pull(partition, clock, max_bytes, [this, id, request_id, partition](PullAnswer answer) {
+    if (!answer.status.ok()) {
+      LogWarning("A pull could not be served: " + answer.status.message());
+      return;  // the other side's deadline says so
+    }
+    if (answer.kind == PullAnswer::kNeedFull) {
+      links_.Send(id, wire::PullNeedFull{request_id, uint16_t(partition)});
+      return;
+    }
+    stats_.served_bytes += answer.bytes.size();
+    wire::PullBatch batch;
+    batch.request_id = request_id;
+    batch.partition = uint16_t(partition);
+    batch.more = answer.more;
+    batch.batch = answer.bytes;
+    links_.Send(id, batch);
+  });
+  return Status::Ok();
+}
+
+Status Exchange::On(const Id128& id, const wire::PullBatch& message) {
+  Peer* peer = Find(id);
+  auto it =
+      peer ? peer->under_way.find(message.request_id) : std::map<uint64_t, Request>::iterator();
+  if (!peer || it == peer->under_way.end() || it->second.partition != message.partition) {
+    return Status::Ok();  // its deadline was over
+  }
+  if (message.batch.empty()) {
+    Finish(id, message.request_id, Status::Ok());
+    return Status::Ok();
+  }
+  it->second.joining = true;
+  stats_.pulled_bytes += message.batch.size();
+  uint64_t request_id = message.request_id;
+  int partition = message.partition;
+  bool more = message.more;
+  engine_.AcceptBatch(partition, message.batch, [=, this](const Accepted& accepted) {
+    Peer* from = Find(id);
+    auto request =
+        from ? from->under_way.find(request_id) : std::map<uint64_t, Request>::iterator();
+    if (!from || request == from->under_way.end()) return;
+    request->second.joining = false;
+    stats_.pulled_dots += accepted.events.size();
+    if (!accepted.status.ok() || !more) return Finish(id, request_id, accepted.status);
+    request->second.deadline_ms = now_ms_ + kPullTimeoutMs;
+    SendPull(id, request_id, partition);
+  });
+  return Status::Ok();
+}
+
+Status Exchange::On(const Id128& id, const wire::PullNeedFull& message) {
+  Peer* peer = Find(id);
+  if (!peer || !peer->under_way.contains(message.request_id)) return Status::Ok();
+  stats_.need_full++;
+  Finish(id, message.request_id,
+         {StatusCode::kUnsupported, "the replica has no index of what is missing here"});
+  return Status::Ok();
+}
+
+void Exchange::Finish(const Id128& id, uint64_t request_id, const Status& status) {
+  Peer& peer = *Find(id);
+  auto node = peer.under_way.extract(request_id);
+  int partition = node.mapped().partition;
+  if (status.ok()) {
+    Place& place = peer.places[size_t(partition)];
+    if (place.known && engine_.ClockOf(partition).Covers(place.clock)) place.missing_since_ms = -1;
+  } else {
+    stats_.failed++;
+  }
+  StartPulls(id, peer);
+  for (Done& done : node.mapped().waiting) done(status);
+}
+
+// --- figures ---
+
+uint64_t Exchange::BehindCount(const Id128& id) const {
+  auto it = peers_.find(id);
+  uint64_t behind = 0;
+  for (int p = 0; p < partitions_; p++) {
+    if (engine_.ClockHash(p) == 0 || !Shared(id, p)) continue;
+    bool known = it != peers_.end() && it->second.places[size_t(p)].known;
+    if (!known || !it->second.places[size_t(p)].clock.Covers(engine_.ClockOf(p))) behind++;
+  }
+  return behind;
+}
+
+bool Exchange::AllTold() const {
+  for (int p = 0; p < partitions_; p++) {
+    if (engine_.ClockHash(p) == 0) continue;
+    for (const Id128& id : homes_of_(p)) {
+      auto it = peers_.find(id);
+      if (it == peers_.end() || !it->second.places[size_t(p)].known) return false;
+      if (!it->second.places[size_t(p)].clock.Covers(engine_.ClockOf(p))) return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace redynamo

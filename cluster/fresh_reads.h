@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// Makes this replica's copy of some keys at least as new as R - 1 others (REPLICATION.md 4.2, 4.3):
+// each is asked for the hash of its rows; where it differs from what is here, what this node lacks
+// of the partition is pulled from it. After that a command runs on the local copy alone.
+//
+//   GET k, R = 2:   READ k ──> b     hash equal: run
+//                                    hash differs: PULL P from b, join, run
+//
+// A replica that does not answer is not waited for alone: after kHedgeMs another home is asked.
+// Data thread only.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cluster/exchange.h"
+#include "cluster/links.h"
+#include "storage/engine.h"
+
+namespace redynamo {
+
+struct FreshReadStats {
+  uint64_t reads = 0, agreed = 0, repaired = 0, failed = 0, hedged = 0;
+};
+
+class FreshReads {
+ public:
+  static constexpr int64_t kHedgeMs = 50;
+  using Done = std::function<void(const Status&)>;
+  struct Key {
+    int database;
+    std::string name;
+    int partition;
+    std::vector<Id128> replicas;  // other homes that can be reached, in the order to ask them
+  };
+
+  FreshReads(Engine& engine, Links& links, Exchange& exchange)
+      : engine_(engine), links_(links), exchange_(exchange) {}
+
+  // `done` is called once, not from within, when `others` replicas of each key have agreed or been
+  // joined, or there are too few that answer by the deadline.
+  void Start(std::vector<Key> keys, int others, int64_t now_ms, int64_t deadline_ms, Done done);
+
+  Status On(const Id128& peer, const wire::ReadReply& message);
+  void LinkDown(const Id128& peer);
+  void FailAll();
+  void Tick(int64_t now_ms);
+  // Since when the peer owes an answer; 0: it owes none.
+  int64_t OwedSince(const Id128& peer) const;
+  const FreshReadStats& stats() const { return stats_; }
+
+ private:
+  struct Group {      // of one command
+    size_t open = 0;  // keys that are not fresh yet
+    int64_t deadline_ms = 0;
+    Done done;
+  };
+  struct KeyRead {
+    Key key;
+    uint64_t group = 0;
+    int needed = 0;
+    size_t asked = 0;  // of key.replicas
+    int waiting = 0;   // that have been asked and have not answered
+    int64_t asked_ms = 0;
+    uint64_t hash = 0;  // of the local copy when asked
+  };
+  struct Question {
+    uint64_t key_read = 0;
+    Id128 peer{};
+    int64_t asked_ms = 0;
+  };
+  void AskNext(uint64_t id, KeyRead& read, int64_t now_ms);
+  void Agreed(uint64_t id);
+  void Unanswered(uint64_t id);
+  void End(uint64_t group, const Status& status);
+
+  Engine& engine_;
+  Links& links_;
+  Exchange& exchange_;
+  std::map<uint64_t, Group> groups_;
+  std::map<uint64_t, KeyRead> reads_;
+  std::map<uint64_t, Question> questions_;  // by request id
+  uint64_t next_id_ = 1;
+  int64_t now_ms_ = 0;
+  FreshReadStats stats_;
+};
+
+}  // namespace redynamo

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+// RING.*: the ring for operators and for clients that want to see concurrent versions.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/hash.h"
+#include "base/id128.h"
+#include "server/admin/help_reply.h"
+#include "server/command_families.h"
+#include "server/ring.h"
+#include "server/server.h"
+#include "storage/slot_table.h"
+
+namespace redynamo {
+namespace {
+
+constexpr size_t kRowsMax = 1000;  // of a key that RING.WHY shows
+constexpr int64_t kSyncPointDefaultMs = 10'000;
+
+Reply RingOfOne() {
+  return Reply::Error(
+      "ERR this node is a ring of one; see ring-bootstrap in conf/redynamo.conf for more");
+}
+
+Reply NotFormed(const Ring& ring) {
+  const Forming* forming = ring.node().forming();
+  size_t known = forming ? forming->members().size() : 1;
+  size_t expected = forming ? forming->expected() : 1;
+  return Reply::Verbatim(fmt::format(
+      "The ring is forming: {} of {} nodes are known. Are all of them started, with the same "
+      "ring-seeds and ring-bootstrap?\n",
+      known, expected));
+}
+
+// "up", "slow" (it owes answers), "down".
+std::string_view HealthOf(const Node& node, const Links& links, const Id128& id) {
+  if (id == node.self()) return "self";
+  if (!links.IsUp(id)) return "down";
+  return node.Healthy(id) ? "up" : "slow";
+}
+
+std::string RoundTrip(const std::vector<LinkReport>& links, const Id128& id) {
+  for (const LinkReport& link : links) {
+    if (link.hello.node_id == id && link.round_trip_us >= 0) {
+      return fmt::format("{} us", link.round_trip_us);
+    }
+  }
+  return "-";
+}
+
+std::string FiguresText(const Ring& ring) {
+  const Node& node = ring.node();
+  std::string text = fmt::format(
+      "\nwrites   {} wait for replicas ({} bytes kept), {} were not answered by enough in time\n",
+      node.pending_writes().unsettled(), node.pending_writes().kept_bytes(),
+      ring.quorum_failures());
+  if (const FreshReads* reads = node.fresh_reads()) {
+    text += fmt::format("reads    {} compared: {} agreed, {} repaired, {} failed, {} asked again\n",
+                        reads->stats().reads, reads->stats().agreed, reads->stats().repaired,
+                        reads->stats().failed, reads->stats().hedged);
+  }
+  if (const Exchange* exchange = node.exchange()) {
+    const ExchangeStats& stats = exchange->stats();
+    text += fmt::format(
+        "pulls    {} made ({} dots, {} bytes), {} served ({} bytes), {} need a full sync\n",
+        stats.pulls, stats.pulled_dots, stats.pulled_bytes, stats.served_pulls, stats.served_bytes,
+        stats.need_full);
+  }
+  text += fmt::format("events   {} joined from peers, {} commands forwarded to them\n",
+                      node.events_joined(), node.forwards_sent());
+  return text;
+}
+
+Reply RingStatus(CommandContext& context, ArgReader&) {
+  Ring* ring = context.server.ring();
+  if (!ring) {
+    return Reply::Verbatim("This node is a ring of one: every key is here, and only here.\n");
+  }
+  if (!ring->formed()) return NotFormed(*ring);
+  const Node& node = ring->node();
+  const RingDocument& document = node.document();
+  std::string text = fmt::format(
+      "Ring {}  epoch {}  {} nodes  {} partitions  n {}  r {}  w {}\n\n"
+      "{:40}  {:21}  {:21}  {:5}  {:>10}  {:>7}  {:>6}\n",
+      Id128Digits(document.cluster_id), document.epoch, document.members.size(),
+      document.partitions(), document.n, node.ReadsOf(), node.WritesOf(), "node", "ring address",
+      "clients", "state", "round trip", "first", "behind");
+  std::vector<LinkReport> reports = ring->links().Report();
+  for (const Member& member : document.members) {
+    const Id128& id = member.id.bytes;
+    auto leads = [&](const View& view) { return document.members[view.homes[0]].id == member.id; };
+    auto first = std::count_if(document.views.begin(), document.views.end(), leads);
+    bool self = id == node.self();
+    std::string behind =
+        self || !node.exchange() ? "-" : fmt::format("{}", node.exchange()->BehindCount(id));
+    text += fmt::format("{:40}  {:21}  {:21}  {:5}  {:>10}  {:>7}  {:>6}\n", member.id.digits(),
+                        member.ring_address.ToString(),
+                        RingAddress{member.client_host, member.client_port}.ToString(),
+                        HealthOf(node, ring->links(), id), RoundTrip(reports, id), first, behind);
+  }
+  return Reply::Verbatim(text + FiguresText(*ring));
+}
+
+Reply RingNodes(CommandContext& context, ArgReader&) {
+  Ring* ring = context.server.ring();
+  if (!ring || !ring->formed()) return RingOfOne();
+  Reply list = Reply::Array();
+  for (const Member& member : ring->node().document().members) {
+    Reply map = Reply::Map();
+    map.AddView("id").AddBulk(member.id.digits());
+    map.AddView("ring-address").AddBulk(member.ring_address.ToString());
+    map.AddView("client-address")
+        .AddBulk(RingAddress{member.client_host, member.client_port}.ToString());
+    map.AddView("state").AddView(HealthOf(ring->node(), ring->links(), member.id.bytes));
+    list.Add(std::move(map));
+  }
+  return list;
+}
+
+Reply RingPreflist(CommandContext& context, ArgReader& args) {
+  std::string_view key = args.Next();
+  Ring* ring = context.server.ring();
+  if (!ring || !ring->formed()) return RingOfOne();
+  const Node& node = ring->node();
+  Reply list = Reply::Array();
+  for (const Id128& id : node.HomesOf(PartitionOfSlot(KeySlot(key)))) {
+    const Member& member = node.document().members[*node.document().Find(NodeId{id})];
+    Reply home = Reply::Array();
+    home.AddBulk(member.id.digits());
+    home.AddBulk(RingAddress{member.client_host, member.client_port}.ToString());
+    home.AddView(HealthOf(node, ring->links(), id));
+    list.Add(std::move(home));
+  }
+  return list;
+}
+
+std::string_view KindName(RowKind kind) {
+  switch (kind) {
+    case RowKind::kBase: return "string";
+    case RowKind::kImplicitBase: return "string";
+    case RowKind::kDeadline: return "deadline";
+    case RowKind::kTotal: return "total";
+    case RowKind::kFragment: return "fragment";
+    case RowKind::kField: return "field";
+    case RowKind::kImplicitField: return "field";
+    case RowKind::kFieldTotal: return "field-total";
+    case RowKind::kMember: return "member";
+    case RowKind::kClear: return "clear";
+  }
+  return "?";
+}
+
+std::string DotText(const PortableDot& dot) {
+  return Id128Digits(dot.actor).substr(0, 8) + ":" + std::to_string(dot.n);
+}
+
+Reply RingWhy(CommandContext& context, ArgReader& args) {
+  std::string_view key = args.Next();
+  Reply list = Reply::Array();
+  Engine& engine = context.server.engine();
+  for (const RowReport& row : engine.ExplainKey(context.keys.database(), key, kRowsMax)) {
+    Reply map = Reply::Map();
+    map.AddView("kind").AddView(KindName(row.kind));
+    map.AddView("element").AddBulk(row.element);
+    Reply live = Reply::Array();
+    for (const RowVersionReport& version : row.live) {
+      Reply one = Reply::Map();
+      one.AddView("dot").AddBulk(DotText(version.dot));
+      one.AddView("time-ms").AddInteger(int64_t(version.hlc >> 16));
+      bool number = row.kind == RowKind::kDeadline || row.kind == RowKind::kTotal ||
+                    row.kind == RowKind::kFieldTotal;
+      one.AddView("value").AddBulk(number ? std::to_string(version.number) : version.value);
+      live.Add(std::move(one));
+    }
+    map.AddView("live").Add(std::move(live));
+    Reply gone = Reply::Array();
+    for (const PortableDot& dot : row.gone) gone.AddBulk(DotText(dot));
+    map.AddView("gone").Add(std::move(gone));
+    list.Add(std::move(map));
+  }
+  return list;
+}
+
+Reply RingSiblings(CommandContext& context, ArgReader& args) {
+  std::string_view key = args.Next();
+  Reply list = Reply::Array();
+  Engine& engine = context.server.engine();
+  for (const RowReport& row : engine.ExplainKey(context.keys.database(), key, kRowsMax)) {
+    if (row.kind != RowKind::kBase && row.kind != RowKind::kImplicitBase) continue;
+    for (const RowVersionReport& version : row.live) {
+      Reply one = Reply::Array();
+      one.AddBulk(version.value);
+      one.AddBulk(DotText(version.dot));
+      one.AddInteger(int64_t(version.hlc >> 16));
+      one.AddBulk(Id128Digits(version.dot.actor));
+      list.Add(std::move(one));
+    }
+  }
+  return list;
+}
+
+Reply RingSyncPoint(CommandContext& context, ArgReader& args) {
+  int64_t timeout_ms = args.done() ? kSyncPointDefaultMs : args.Int64();
+  if (!args.ok()) return args.error();
+  if (timeout_ms < 0) return Reply::Error("ERR timeout is negative");
+  Ring* ring = context.server.ring();
+  if (!ring || !ring->several()) return Reply::Ok();
+  if (context.session.transaction.running) return ring->SyncPointReply();
+  ring->AwaitSyncPoint(context.session.Defer(), timeout_ms);
+  return Reply::None();
+}
+
+Reply RingHelp(CommandContext&, ArgReader&) {
+  return HelpReply({
+      "RING.<command> [<arg> ...]. Commands are:",
+      "RING.NODES",
+      "    The members, with their addresses and whether this node reaches them.",
+      "RING.PREFLIST <key>",
+      "    The replicas of a key, the preferred coordinator first.",
+      "RING.SIBLINGS <key>",
+      "    All concurrent versions of a string: value, dot, time, actor; the shown one first.",
+      "RING.STATUS",
+      "    The ring on one screen.",
+      "RING.SYNCPOINT [<timeout-ms>]",
+      "    Waits until all that this node has is on every replica.",
+      "RING.WHY <key>",
+      "    What this replica holds of a key: rows, dots, times, removed dots.",
+  });
+}
+
+constexpr uint32_t kAsked = kLoading | kStale;
+constexpr CommandRow kRows[] = {
+    {"ring.help", 1, kAsked, 0, 0, 0, KeyAccess::kNone, RingHelp, "server", "7.0.0", "O(1)",
+     "Explains the RING commands"},
+    {"ring.nodes", 1, kAsked, 0, 0, 0, KeyAccess::kNone, RingNodes, "server", "7.0.0",
+     "O(N) with N members", "The members of the ring"},
+    {"ring.preflist", 2, kAsked, 0, 0, 0, KeyAccess::kNone, RingPreflist, "server", "7.0.0", "O(1)",
+     "The replicas of a key"},
+    {"ring.siblings", 2, kReadonly, 1, 1, 1, KeyAccess::kRead, RingSiblings, "server", "7.0.0",
+     "O(N) with N versions", "All concurrent versions of a string", kAllElements},
+    {"ring.status", 1, kAsked, 0, 0, 0, KeyAccess::kNone, RingStatus, "server", "7.0.0",
+     "O(N) with N members", "The ring on one screen"},
+    {"ring.syncpoint", -1, 0, 0, 0, 0, KeyAccess::kNone, RingSyncPoint, "server", "7.0.0",
+     "Depends on what is missing elsewhere", "Waits until every replica has everything"},
+    {"ring.why", 2, kReadonly, 1, 1, 1, KeyAccess::kRead, RingWhy, "server", "7.0.0",
+     "O(N) with N rows", "What this replica holds of a key", kAllElements},
+};
+
+}  // namespace
+
+std::span<const CommandRow> RingCommands() { return kRows; }
+
+}  // namespace redynamo

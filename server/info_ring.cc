@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// INFO's section of the ring. On a ring of one it is one line.
+#include "server/info_sections.h"
+#include "server/ring.h"
+
+namespace redynamo {
+
+void WriteRingSection(const InfoSource& source, InfoWriter& out) {
+  Ring* ring = source.server.ring();
+  out.Field("ring_formed", int(ring && ring->formed()));
+  if (!ring) return;
+  const Node& node = ring->node();
+  LinkStats links = ring->links().Stats();
+  if (ring->formed()) {
+    out.Field("ring_id", Id128Digits(node.document().cluster_id));
+    out.Field("ring_epoch", node.document().epoch);
+    out.Field("ring_nodes", node.document().members.size());
+    out.Field("ring_reads_needed", node.ReadsOf());
+    out.Field("ring_writes_needed", node.WritesOf());
+  }
+  out.Field("ring_links_up", links.links_up);
+  out.Field("ring_links_lost", links.links_lost);
+  out.Field("ring_bytes_in", links.bytes_in);
+  out.Field("ring_bytes_out", links.bytes_out);
+  out.Field("ring_events_dropped", links.dropped_events);
+  out.Field("ring_unsettled_writes", node.pending_writes().unsettled());
+  out.Field("ring_unsettled_bytes", node.pending_writes().kept_bytes());
+  out.Field("ring_quorum_failures", ring->quorum_failures());
+  out.Field("ring_events_joined", node.events_joined());
+  out.Field("ring_forwards", node.forwards_sent());
+  if (const FreshReads* reads = node.fresh_reads()) {
+    out.Field("ring_reads_compared", reads->stats().reads);
+    out.Field("ring_reads_agreed", reads->stats().agreed);
+    out.Field("ring_reads_repaired", reads->stats().repaired);
+    out.Field("ring_reads_failed", reads->stats().failed);
+  }
+  if (const Exchange* exchange = node.exchange()) {
+    out.Field("ring_pulls", exchange->stats().pulls);
+    out.Field("ring_pulled_dots", exchange->stats().pulled_dots);
+    out.Field("ring_pulled_bytes", exchange->stats().pulled_bytes);
+    out.Field("ring_served_pulls", exchange->stats().served_pulls);
+    out.Field("ring_served_bytes", exchange->stats().served_bytes);
+    out.Field("ring_need_full", exchange->stats().need_full);
+  }
+  if (!source.server.has_engine()) return;
+  DotIndexStats dots = source.server.engine().DotStats();
+  out.Field("ring_indexed_dots", dots.dots);
+  out.Field("ring_indexed_bytes", dots.bytes);
+  out.Field("ring_dropped_dots", dots.dropped);
+}
+
+}  // namespace redynamo

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/ring.h"
+
+#include <utility>
+
+#include "base/log_line.h"
+#include "server/server.h"
+#include "storage/file_system.h"
+
+namespace redynamo {
+namespace {
+
+constexpr char kFileName[] = "ring";
+constexpr int kRingPortAboveClients = 10'000;
+constexpr std::string_view kUnknownWrite =
+    "-QUORUM too few replicas have answered in time: the outcome of this write is unknown, it may "
+    "take effect or not\r\n";
+constexpr std::string_view kUnknownForward =
+    "-QUORUM the replica that coordinates this key did not answer: the outcome of this command is "
+    "unknown, it may have taken effect or not\r\n";
+constexpr std::string_view kUnansweredRead =
+    "-TRYAGAIN the replica that coordinates this key did not answer. Nothing was changed\r\n";
+
+std::string PathOf(const Config& config) { return config.dir + "/" + kFileName; }
+
+std::string HostOf(const Config& config) {
+  if (!config.ring_announce.empty()) return config.ring_announce;
+  for (const std::string& word : config.bind) {
+    if (word != "*" && word != "-::*" && word != "::*" && word != "0.0.0.0") return word;
+  }
+  return "127.0.0.1";
+}
+
+Status WriteDurably(FileSystem& files, const std::string& dir, const std::string& path,
+                    std::string_view bytes) {
+  std::string fresh = path + ".new";
+  {
+    Result<std::unique_ptr<File>> file = files.Open(fresh, OpenMode::kCreate);
+    if (!file.ok()) return file.status();
+    Status status = (*file)->WriteAt(0, bytes);
+    if (status.ok()) status = (*file)->Sync();
+    if (!status.ok()) return status;
+  }
+  Status status = files.Rename(fresh, path);
+  return status.ok() ? files.SyncDirectory(dir) : status;
+}
+
+}  // namespace
+
+bool Ring::Wanted(const Config& config) {
+  return config.ring_bootstrap > 1 || PosixFileSystem().Exists(PathOf(config));
+}
+
+uint16_t Ring::PortOf(const Config& config) {
+  int port = config.ring_port ? config.ring_port : config.port + kRingPortAboveClients;
+  return uint16_t(port > 65535 ? 0 : port);
+}
+
+Ring::Ring(Server& server, std::function<void()> want_turn)
+    : server_(server),
+      want_turn_(std::move(want_turn)),
+      forwarded_(server, [this](const Id128& to, uint64_t request_id, std::string_view reply) {
+        node_->AnswerForward(to, request_id, wire::ForwardStatus::kDone, reply);
+      }) {}
+
+Ring::~Ring() = default;
+
+Status Ring::Load() {
+  std::string path = PathOf(server_.config());
+  if (!PosixFileSystem().Exists(path)) return Status::Ok();
+  Result<std::string> bytes = PosixFileSystem().ReadWhole(path);
+  if (!bytes.ok()) return bytes.status();
+  Result<RingDocument> document = DecodeRingDocument(*bytes);
+  if (!document.ok()) {
+    return {document.status().code(),
+            "file '" + path + "': " + document.status().message() +
+                ". Copy it from another node of the ring, or restore the data directory"};
+  }
+  document_ = std::move(*document);
+  return Status::Ok();
+}
+
+void Ring::SetLinks(Links* links) {
+  links_ = links;
+  const Config& config = server_.config();
+  NodeOptions options;
+  options.n = config.ring_n;
+  options.r = config.ring_r;
+  options.w = config.ring_w;
+  options.timeout_ms = config.ring_timeout_ms;
+  options.databases = config.databases;
+  RingAddress address{HostOf(config), PortOf(config)};
+  options.ring_address = address.ToString();
+  address.port = uint16_t(config.port);
+  options.client_address = address.ToString();
+  node_ = std::make_unique<Node>(server_.clock(), *links, *this, server_.randomness().Next(),
+                                 std::move(options));
+}
+
+Status Ring::EngineReady(Engine* engine) {
+  if (node_->formed() || keeping_) {
+    node_->SetEngine(engine);
+    return Status::Ok();
+  }
+  if (document_) return node_->Join(engine, *document_);
+  node_->SetEngine(engine);
+  const Config& config = server_.config();
+  Forming::Self self;
+  self.node_id = engine->NodeId();
+  self.ring_address = RingAddress{HostOf(config), PortOf(config)}.ToString();
+  self.client_address = RingAddress{HostOf(config), uint16_t(config.port)}.ToString();
+  if (engine->HasEvents()) {
+    return InvalidArgument(
+        "ring-bootstrap is for blank nodes, and this data directory has been written to; start it "
+        "with an empty one, or without ring-bootstrap");
+  }
+  LogNotice("Waiting for " + std::to_string(config.ring_bootstrap - 1) +
+            " other nodes to form a ring with");
+  node_->Form(self, uint32_t(config.ring_bootstrap));
+  for (const std::string& seed : config.ring_seeds) links_->Connect(seed);
+  return Status::Ok();
+}
+
+void Ring::EngineGone() {
+  if (node_) node_->SetEngine(nullptr);
+}
+
+Status Ring::KeepDocument(const RingDocument& document) {
+  const Config& config = server_.config();
+  Status status =
+      WriteDurably(PosixFileSystem(), config.dir, PathOf(config), EncodeRingDocument(document));
+  if (!status.ok()) return status;
+  bool first = !document_;
+  document_ = document;
+  // Positions are hashed with the ring's seed from here on; nothing has been stored yet.
+  if (!first) return Status::Ok();
+  keeping_ = true;
+  status = server_.RestartEngine();
+  keeping_ = false;
+  return status;
+}
+
+// --- from the links ---
+
+void Ring::OnPeerUp(const wire::Hello& hello) {
+  want_turn_();
+  node_->OnPeerUp(hello);
+}
+
+void Ring::OnPeerChanged(const wire::Hello& hello) {
+  want_turn_();
+  node_->OnPeerChanged(hello);
+}
+
+void Ring::OnPeerDown(const Id128& peer, LinkDown reason) {
+  want_turn_();
+  node_->OnPeerDown(peer, reason);
+}
+
+Status Ring::OnMessage(const Id128& peer, MessageKind kind, std::string_view payload) {
+  want_turn_();
+  return node_->OnMessage(peer, kind, payload);
+}
+
+void Ring::Tick() {
+  node_->Tick();
+  if (sync_points_.empty() || !node_->exchange()) return;
+  bool reached = node_->exchange()->AllTold();
+  int64_t now_ms = server_.clock().MonotonicUs() / 1000;
+  std::vector<SyncPoint> waiting;
+  waiting.swap(sync_points_);
+  for (SyncPoint& point : waiting) {
+    if (reached || point.until_ms <= now_ms) {
+      server_.Answer(point.client, SyncPointReply());
+    } else {
+      sync_points_.push_back(point);
+    }
+  }
+}
+
+void Ring::AwaitSyncPoint(const DeferredReply& client, int64_t timeout_ms) {
+  sync_points_.push_back({client, server_.clock().MonotonicUs() / 1000 + timeout_ms});
+}
+
+Reply Ring::SyncPointReply() const {
+  const Exchange* exchange = node_->exchange();
+  if (exchange && exchange->AllTold()) return Reply::Ok();
+  std::string owed;
+  for (const Member& member : node_->document().members) {
+    uint64_t behind =
+        member.id.bytes == node_->self() || !exchange ? 0 : exchange->BehindCount(member.id.bytes);
+    if (behind == 0) continue;
+    owed += (owed.empty() ? "" : ", ") + member.ring_address.ToString() + " lacks something in " +
+            std::to_string(behind) + " partitions";
+  }
+  return Reply::ErrorText("TRYAGAIN not everything is on every replica yet: " + owed);
+}
+
+// --- replies that wait ---
+
+void Ring::WriteSettled(const PendingWrites::Waiter& waiter, PendingWrites::Outcome outcome) {
+  Session* session = server_.clients().Find(waiter.session_id);
+  if (!session) return;
+  if (outcome == PendingWrites::Outcome::kReached) {
+    session->output.Resolve(waiter.reply_id, server_.turn());
+  } else {
+    quorum_failures_++;
+    server_.stats().CountError("QUORUM");
+    bool muted = session->reply_mode == ReplyMode::kOff;
+    session->output.ResolveWith(waiter.reply_id, muted ? "" : kUnknownWrite, server_.turn());
+  }
+  session->transport().Wake();
+}
+
+void Ring::Forward(Session& session, const Id128& peer, std::span<const std::string_view> argv,
+                   bool writes) {
+  wire::Forward command;
+  command.database = uint32_t(session.database);
+  command.resp_version = uint32_t(session.resp);
+  command.args.assign(argv.begin(), argv.end());
+  uint64_t reply_id = session.output.Hold();
+  session.output.Commit(0, server_.turn());
+  bool muted = session.reply_mode != ReplyMode::kOn;
+  uint64_t session_id = session.id();
+  node_->SendForward(peer, std::move(command), writes,
+                     [this, session_id, reply_id, writes, muted](const ForwardOutcome& outcome) {
+                       Session* waiting = server_.clients().Find(session_id);
+                       if (!waiting) return;
+                       std::string_view bytes = outcome.bytes;
+                       if (outcome.kind == ForwardOutcome::kNotDone) bytes = kUnansweredRead;
+                       if (outcome.kind == ForwardOutcome::kUnknown) {
+                         bytes = writes ? kUnknownForward : kUnansweredRead;
+                       }
+                       waiting->output.ResolveWith(reply_id, muted ? "" : bytes, server_.turn());
+                       waiting->transport().Wake();
+                     });
+}
+
+void Ring::ForwardArrived(const Id128& from, const wire::Forward& command) {
+  bool known_database = int(command.database) < server_.config().databases;
+  if (!server_.has_engine() || !formed() || !known_database) {
+    node_->AnswerForward(from, command.request_id, wire::ForwardStatus::kUnavailable, {});
+    return;
+  }
+  forwarded_.Execute(from, command);
+}
+
+}  // namespace redynamo

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ring as the server has it: what stands between sessions and the node (cluster/node.h). There
+// is none unless the settings or the data directory say so: a ring of one costs nothing.
+//
+//   before the engine opens    Load: the ring document of the data directory
+//   once it is open            EngineReady: member of the ring, or one of those that form it
+//   a command                  Dispatcher asks (dispatcher_ring.cc)
+//   a turn                     TurnWritten, then Flush
+//
+// Data thread only.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "cluster/node.h"
+#include "server/forwarded_clients.h"
+
+namespace redynamo {
+
+class Server;
+struct Config;
+
+class Ring : public NodeHost, public LinkEvents {
+ public:
+  // Whether a server with these settings, and this data directory, is part of a ring.
+  static bool Wanted(const Config& config);
+  static uint16_t PortOf(const Config& config);
+
+  // `want_turn`: something has happened that the end of this turn of the loop shall see.
+  Ring(Server& server, std::function<void()> want_turn);
+  ~Ring() override;
+
+  // Reads the ring document, if there is one. An error names file and remedy.
+  Status Load();
+  // REQUIRES: Load has succeeded. The links outlive this.
+  void SetLinks(Links* links);
+  // From AttachEngine on, and again after a restart of the engine.
+  Status EngineReady(Engine* engine);
+  void EngineGone();
+
+  Node& node() { return *node_; }
+  const Node& node() const { return *node_; }
+  bool formed() const { return document_.has_value(); }
+  bool several() const { return document_ && document_->members.size() > 1; }
+  // Of positions; 0: the data directory's own.
+  uint64_t seed() const { return document_ ? document_->seed : 0; }
+
+  const Links& links() const { return *links_; }
+
+  // Has the peer run the session's command; its reply comes in its turn.
+  void Forward(Session& session, const Id128& peer, std::span<const std::string_view> argv,
+               bool writes);
+
+  void TurnWritten() { node_->TurnWritten(); }
+  void Flush(uint64_t position) { forwarded_.Flush(position); }
+  void Tick();
+
+  // RING.SYNCPOINT: answered once every home is known to have all that is here, or the time is
+  // over.
+  void AwaitSyncPoint(const DeferredReply& client, int64_t timeout_ms);
+  Reply SyncPointReply() const;
+
+  uint64_t quorum_failures() const { return quorum_failures_; }
+
+  // --- LinkEvents ---
+  void OnPeerUp(const wire::Hello& hello) override;
+  void OnPeerChanged(const wire::Hello& hello) override;
+  void OnPeerDown(const Id128& peer, LinkDown reason) override;
+  Status OnMessage(const Id128& peer, MessageKind kind, std::string_view payload) override;
+
+  // --- NodeHost ---
+  void WriteSettled(const PendingWrites::Waiter& waiter, PendingWrites::Outcome outcome) override;
+  void ForwardArrived(const Id128& from, const wire::Forward& command) override;
+  Status KeepDocument(const RingDocument& document) override;
+
+ private:
+  struct SyncPoint {
+    DeferredReply client;
+    int64_t until_ms;
+  };
+  Server& server_;
+  std::function<void()> want_turn_;
+  Links* links_ = nullptr;
+  std::vector<SyncPoint> sync_points_;
+  std::optional<RingDocument> document_;  // as on disk
+  std::unique_ptr<Node> node_;
+  ForwardedClients forwarded_;
+  bool keeping_ = false;  // a first document, for which the engine restarts
+  uint64_t quorum_failures_ = 0;
+};
+
+}  // namespace redynamo
