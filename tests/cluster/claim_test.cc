@@ -30,7 +30,7 @@ std::vector<HomeList> PermittedLists(const ClaimInput& input) {
   std::vector<HomeList> out;
   auto labels = ZoneLabels(input);
   std::set<std::string> all_hosts, all_zones;
-  for (MemberIndex m = 0; m < input.nodes.size(); m++) {
+  for (MemberIndex m = 0; m < MemberIndex(input.nodes.size()); m++) {
     if (!input.nodes[m].takes_replicas) continue;
     all_hosts.insert(HostLabel(input, m));
     all_zones.insert(labels.at(m));
@@ -40,7 +40,7 @@ std::vector<HomeList> PermittedLists(const ClaimInput& input) {
     HomeList homes;
     std::set<std::string> hosts, zones;
     bool takers = true;
-    for (MemberIndex m = 0; m < input.nodes.size(); m++) {
+    for (MemberIndex m = 0; m < MemberIndex(input.nodes.size()); m++) {
       if (!(bits >> m & 1)) continue;
       homes.Add(m);
       takers = takers && input.nodes[m].takes_replicas;
@@ -59,7 +59,7 @@ std::vector<HomeList> PermittedLists(const ClaimInput& input) {
 bool Rounded(const ClaimInput& input, const Claim& claim, const std::vector<int>& replicas) {
   std::map<std::string, double> off;
   auto labels = ZoneLabels(input);
-  for (MemberIndex m = 0; m < input.nodes.size(); m++) {
+  for (MemberIndex m = 0; m < MemberIndex(input.nodes.size()); m++) {
     if (!input.nodes[m].takes_replicas) continue;
     double by = replicas[m] - claim.nodes[m].share;
     off["node " + std::to_string(m)] += by;

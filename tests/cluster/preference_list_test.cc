@@ -99,7 +99,7 @@ TEST_CASE("preference_list: on random rings fallbacks are distinct, healthy and 
     int partition = int(random.Below(8));
     const HomeList& homes = document.views[size_t(partition)].homes;
     size_t healthy = 0;
-    for (MemberIndex m = 0; m < hosts.size(); m++) {
+    for (MemberIndex m = 0; m < MemberIndex(hosts.size()); m++) {
       healthy += !homes.Contains(m) && !Suspected(suspects, m);
     }
     for (size_t count = 0; count <= hosts.size(); count++) {
