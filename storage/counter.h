@@ -52,6 +52,8 @@ struct CounterCell {
     }
     return -1;
   }
+  // No room for a total of this actor.
+  bool FullFor(uint16_t actor) const { return count() == kTotalsMax && IndexOf(actor) < 0; }
   // Wraps: sums of concurrent increments may leave the range; readers see it modulo 2^64.
   int64_t value() const {
     uint64_t sum = uint64_t(base());

@@ -27,7 +27,8 @@
 // Effects name namespaces, not databases, so it does not matter where in its record an exchange
 // stands. Other records: 0x03 is an exchange alone (a b: varint), as logs of format 1 have it; 0x04
 // holds events of other nodes as they came (storage/portable.h), 0x05 a batch of them that was
-// pulled (storage/replica_batch.h). 0x02 is not in use.
+// pulled (storage/replica_batch.h), 0x06 and 0x07 rows and the end of a full sync
+// (storage/replica_full.cc). 0x02 is not in use.
 #pragma once
 
 #include <cstdint>
@@ -59,13 +60,21 @@ enum class RowKind : uint8_t {
 inline constexpr uint32_t kFragmentBytes = 4096;
 inline constexpr uint32_t kFragmentsMax = 1 << 20;  // of a string, which is at most 4 GiB long
 
-enum class ClearScope : uint8_t { kKey = 0, kKeyKind = 1, kNamespace = 2, kPartition = 3 };
+enum class ClearScope : uint8_t {
+  kKey = 0,
+  kKeyKind = 1,
+  kNamespace = 2,
+  kPartition = 3,
+  kSlotSync = 4,  // no effect has it: see storage/replica_full.cc
+};
 
 enum RecordType : uint8_t {
   kEventsRecord = 1,
   kSwapRecord = 3,
   kPortableRecord = 4,
   kBatchRecord = 5,
+  kFullRecord = 6,
+  kFullEndRecord = 7,
 };
 
 inline constexpr uint8_t kEventToken = 0xff;

@@ -395,6 +395,14 @@ void Engine::AcceptBatch(int partition, std::string_view bytes,
                          std::function<void(const Accepted&)> done) {
   impl_->replica_->AcceptBatch(partition, bytes, std::move(done));
 }
+void Engine::FullRows(int partition, uint64_t cursor, uint64_t max_bytes,
+                      std::function<void(FullAnswer)> done) {
+  impl_->replica_->FullRows(partition, cursor, max_bytes, std::move(done));
+}
+void Engine::AcceptFull(int partition, std::string_view bytes,
+                        std::function<void(const Accepted&)> done) {
+  impl_->replica_->AcceptFull(partition, bytes, std::move(done));
+}
 Status Engine::RotateActor() { return impl_->replica_->RotateActor(); }
 Id128 Engine::Actor() const { return impl_->identity_.actors[impl_->self_]; }
 Id128 Engine::NodeId() const { return impl_->identity_.node_id; }

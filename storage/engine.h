@@ -259,6 +259,14 @@ class Engine {
   // Joins a PullAnswer's bytes: exactly the dots of the batch count as seen afterwards.
   void AcceptBatch(int partition, std::string_view bytes,
                    std::function<void(const Accepted&)> done);
+  // All rows of the partition, piece by piece: cursor 0, then FullAnswer::next of the piece before.
+  // For whom Pull has answered kNeedFull everywhere; pull from all others afterwards, for one
+  // source may lack the latest. Cold rows of a slot are read on the spot.
+  void FullRows(int partition, uint64_t cursor, uint64_t max_bytes,
+                std::function<void(FullAnswer)> done);
+  // Joins a piece. They come in order, from the first on, after whatever interruption; the
+  // partition's clock changes with the last one only. Events and batches may come in between.
+  void AcceptFull(int partition, std::string_view bytes, std::function<void(const Accepted&)> done);
   // Another actor from now on, durably; REPLICATION.md section 6. For a dot conflict.
   Status RotateActor();
   Id128 Actor() const;

@@ -19,6 +19,7 @@
 #include <absl/container/flat_hash_map.h>
 #include <absl/container/flat_hash_set.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -232,6 +233,7 @@ class EngineImpl {
 
   // --- join_rows.cc: full row states ---
   void JoinIrregular(const Spot& spot, uint64_t hlc, Dot dot, const Effect& effect);
+  Status LoadShown(const Spot& spot);
   KeyRows& HoldKey(const Spot& spot);
   void ReleaseKey(const Spot& spot);
   Row* FindLive(const Spot& spot) const;
@@ -247,7 +249,8 @@ class EngineImpl {
   void ClearKeyRows(const Spot& spot, ClearScope scope, RowKind cleared_kind,
                     const PartitionClock& context, KeyRows* held);
   void JoinClearOfMany(uint64_t end, const EventHeader& event, const Effect& effect);
-  void ClearNamespacePart(uint16_t ns, int partition, const PartitionClock& context, uint64_t end);
+  void ClearNamespacePart(uint16_t ns, int partition, const PartitionClock& context, uint64_t end,
+                          Dot event = 0);
   void RememberClear(UnfinishedClear clear, int partition);  // of many keys
   void StrikeDots(int partition, const PartitionClock& dots);
   bool Regular(int partition, const RowState& state) const;
@@ -341,9 +344,12 @@ class EngineImpl {
   // Loads at once, on the calling thread: only replay may block like that.
   Status LoadNow(uint16_t ns, std::string_view key, Row** row);
   PendingLoad& QueueLoad(LoadKey key);
-  bool KnownAbsent(uint16_t ns, std::string_view key) const {
-    return !known_absent_.empty() && known_absent_.contains({ns, std::string(key)});
+  bool AllResident() const {
+    return std::all_of(namespaces_.begin(), namespaces_.end(), [](const auto& space) {
+      return space->live == space->resident && space->sparse == 0;
+    });
   }
+  bool KnownAbsent(uint16_t ns, std::string_view key) const;
   void FlushLoads();
   void TakeLoads(size_t count, std::vector<ColdRead>* batch);
   void PostLoads(std::shared_ptr<std::vector<ColdRead>> batch);

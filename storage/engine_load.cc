@@ -58,6 +58,10 @@ Result<Row*> EngineImpl::BuildObject(uint16_t ns, uint64_t position, std::string
   return head->row;
 }
 
+bool EngineImpl::KnownAbsent(uint16_t ns, std::string_view key) const {
+  return !known_absent_.empty() && known_absent_.contains({ns, std::string(key)});
+}
+
 void EngineImpl::InstallLoaded(uint16_t ns, std::string_view key, Row* row) {
   uint16_t slot = KeySlot(key);
   SlotTable& table = MakeSlot(ns, slot);

@@ -153,6 +153,8 @@ Status EngineImpl::ReplayRecord(uint64_t end, std::string_view payload) {
   }
   if (payload[0] == char(kPortableRecord)) return replica_->ReplayPortable(end, payload.substr(1));
   if (payload[0] == char(kBatchRecord)) return replica_->ReplayBatch(end, payload.substr(1));
+  if (payload[0] == char(kFullRecord)) return replica_->JoinFull(end, payload.substr(1));
+  if (payload[0] == char(kFullEndRecord)) return replica_->JoinFullEnd(end, payload.substr(1));
   if (replica_->keeps_dots()) replica_->ReplayedOwn(payload);
   return JoinRecord(end, payload);
 }

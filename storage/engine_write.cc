@@ -113,7 +113,10 @@ Result<int64_t> EngineImpl::AddToCounter(KeyView* view, int64_t increment) {
   int64_t sum;
   Status status = CheckedSum(value, increment, &sum);
   if (!status.ok()) return status;
-  if (Entangled(*view)) return AddToCounterIrregular(view, increment);
+  bool full =
+      row && row->row_form() == RowForm::kCounter && CounterCell(row->value()).FullFor(self_);
+  if (full) HoldKey(SpotOf(*view));
+  if (full || Entangled(*view)) return AddToCounterIrregular(view, increment);
   Dot dot = EventDot(view->ns_, view->slot_);
   uint8_t same_key = 0;
   if (!row) {
@@ -247,7 +250,9 @@ Result<int64_t> EngineImpl::AddToField(KeyView* view, std::string_view field, in
   int64_t sum;
   Status status = CheckedSum(value, increment, &sum);
   if (!status.ok()) return status;
-  if (Entangled(*view)) return AddToFieldIrregular(view, field, increment);
+  bool full = found && old.counter && CounterCell(old.value).FullFor(self_);
+  if (full) HoldKey(SpotOf(*view));
+  if (full || Entangled(*view)) return AddToFieldIrregular(view, field, increment);
   Dot dot = EventDot(view->ns_, view->slot_);
   uint8_t same_key = 0;
   Dot base_dot = found ? old.dot : dot;

@@ -105,7 +105,7 @@ uint32_t FragmentIndex(const RowId& id) { return uint32_t(ByteReader(id.element)
 
 void AddUnfinished(UnfinishedClear clear, std::vector<UnfinishedClear>* clears) {
   for (UnfinishedClear& other : *clears) {
-    if (other.scope != clear.scope || other.ns != clear.ns) continue;
+    if (other.scope != clear.scope || other.ns != clear.ns || other.slot != clear.slot) continue;
     if (other.cleared_kind == clear.cleared_kind) return other.rest.Join(clear.rest);
   }
   clears->push_back(std::move(clear));
@@ -143,6 +143,13 @@ bool KeyRows::HoldsElement(RowKind kind, std::string_view element) const {
          total->first.element == element;
 }
 
+bool IrregularIndex::Synced(uint16_t ns, uint16_t slot, Dot dot) const {
+  return std::any_of(clears.begin(), clears.end(), [&](const UnfinishedClear& clear) {
+    return clear.scope == ClearScope::kSlotSync && clear.ns == ns && clear.slot == slot &&
+           clear.rest.Contains(dot);
+  });
+}
+
 const KeyRows* IrregularIndex::Find(uint16_t ns, uint16_t slot, std::string_view key) const {
   auto it = keys.find({ns, slot, std::string(key)});
   return it == keys.end() ? nullptr : &it->second;
@@ -155,6 +162,7 @@ void EncodeClears(const std::vector<UnfinishedClear>& clears, std::string* out) 
     PutVarint(out, clear.ns);
     out->push_back(char(clear.cleared_kind));
     clear.rest.EncodeTo(out);
+    if (clear.scope == ClearScope::kSlotSync) PutVarint(out, clear.slot);
   }
 }
 
@@ -174,10 +182,13 @@ bool DecodeClears(ByteReader* in, std::vector<UnfinishedClear>* out) {
     uint8_t scope = in->Byte();
     uint64_t ns = in->Varint();
     clear.cleared_kind = RowKind(in->Byte());
-    if (scope > uint8_t(ClearScope::kPartition) || ns > 0xffff) return false;
+    if (scope > uint8_t(ClearScope::kSlotSync) || ns > 0xffff) return false;
     clear.scope = ClearScope(scope);
     clear.ns = uint16_t(ns);
     if (!PartitionClock::Decode(in, &clear.rest)) return false;
+    uint64_t slot = clear.scope == ClearScope::kSlotSync ? in->Varint() : 0;
+    if (slot >= uint64_t(kSlotCount)) return false;
+    clear.slot = uint16_t(slot);
     out->push_back(std::move(clear));
   }
   return in->ok();

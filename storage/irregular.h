@@ -69,6 +69,7 @@ struct UnfinishedClear {
   uint16_t ns = 0;                        // kNamespace
   RowKind cleared_kind = RowKind::kBase;  // kKeyKind
   PartitionClock rest;
+  uint16_t slot = 0;  // kSlotSync
 };
 
 // One entry for each scope, so that replicas that know the same have the same.
@@ -96,11 +97,13 @@ struct IrregularIndex {
   std::set<Key> clearing;               // keys whose KeyRows have clears
   std::vector<UnfinishedClear> clears;  // of a namespace or the whole partition
   bool empty() const { return keys.empty() && clears.empty(); }
+  // What the event did to rows of the slot came with a full sync already.
+  bool Synced(uint16_t ns, uint16_t slot, Dot dot) const;
   const KeyRows* Find(uint16_t ns, uint16_t slot, std::string_view key) const;
 };
 
 // Grammar; numbers are varints:
-//   clears := count (scope ns kind clock)*
+//   clears := count (scope ns kind clock [slot])*          the slot with kSlotSync only
 //   key    := ns slot length key clears count (row)*
 //   row    := kind length element base-actor base-n actor
 //             count (actor n hlc implicit length value zigzag)*  count (actor n)*

@@ -118,6 +118,13 @@ Status EngineImpl::JoinEffect(uint64_t end, uint64_t hlc, const EventHeader& eve
   last_position_[spot.slot] = end;
   SlotTable& table = MakeSlot(spot.ns, spot.slot);
   if (end <= table.captured_at) return Status::Ok();
+  const IrregularIndex* index = partitions_[event.partition].irregular.get();
+  if (index && index->Synced(spot.ns, spot.slot, event.dot)) {
+    if (effect.kind == RowKind::kClear) return Status::Ok();
+    IrregularIndex::Key key{spot.ns, spot.slot, std::string(spot.key)};
+    touched_rows_.push_back({std::move(key), RowOf(effect, event.dot)});
+    return Status::Ok();
+  }
   spot.hash = RowTable::HashOf(effect.key, seed_, kPositionHashBits);
   Row* row = table.rows.Find(spot.hash, effect.key);
   if (!row && table.cold() > 0 && !KnownAbsent(spot.ns, effect.key) &&
@@ -128,7 +135,6 @@ Status EngineImpl::JoinEffect(uint64_t end, uint64_t hlc, const EventHeader& eve
   if (row && !row->live()) row = nullptr;
   Status ready = ReadyElement(row, event.dot, effect);
   if (!ready.ok()) return ready;
-  const IrregularIndex* index = partitions_[event.partition].irregular.get();
   bool irregular = index && (!index->clears.empty() || index->Find(spot.ns, spot.slot, spot.key));
   if (irregular || !JoinRegular(spot, row, hlc, event.dot, effect)) {
     JoinIrregular(spot, hlc, event.dot, effect);

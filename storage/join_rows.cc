@@ -3,6 +3,7 @@
 // index, changed there by the rules of join.cc, shown, and let go again if it is regular.
 #include <algorithm>
 
+#include "base/log_line.h"
 #include "base/number.h"
 #include "storage/engine_impl.h"
 #include "storage/long_string.h"
@@ -39,6 +40,16 @@ Row* EngineImpl::FindLive(const Spot& spot) const {
   const SlotTable* table = namespaces_[spot.ns]->slots[spot.slot].get();
   Row* row = table ? table->rows.Find(spot.hash, spot.key) : nullptr;
   return row && row->live() ? row : nullptr;
+}
+
+// What the table has of the key, in memory: else showing its rows would make it a second time.
+Status EngineImpl::LoadShown(const Spot& spot) {
+  SlotTable& table = MakeSlot(spot.ns, spot.slot);
+  Row* row = table.rows.Find(spot.hash, spot.key);
+  if (row || table.cold() == 0 || KnownAbsent(spot.ns, spot.key)) return Status::Ok();
+  Status status = LoadNow(spot.ns, spot.key, &row);
+  if (!status.ok()) LogWarning("reading a cold key failed: " + status.message());
+  return status;
 }
 
 KeyRows& EngineImpl::HoldKey(const Spot& spot) {
@@ -169,7 +180,8 @@ bool EngineImpl::ClearedUnseen(const Spot& spot, const KeyRows& held, const RowI
     if (InScope(clear.scope, clear.cleared_kind, id) && clear.rest.Contains(dot)) return true;
   }
   for (const UnfinishedClear& clear : partitions_[PartitionOfSlot(spot.slot)].irregular->clears) {
-    bool concerns = clear.scope == ClearScope::kPartition || clear.ns == spot.ns;
+    bool of_slot = clear.scope != ClearScope::kSlotSync || clear.slot == spot.slot;
+    bool concerns = clear.scope == ClearScope::kPartition || (clear.ns == spot.ns && of_slot);
     if (concerns && clear.rest.Contains(dot)) return true;
   }
   return false;
@@ -208,7 +220,7 @@ void EngineImpl::JoinClearOfMany(uint64_t end, const EventHeader& event, const E
   bool whole = effect.scope == ClearScope::kPartition;
   for (size_t ns = 0; ns < namespaces_.size(); ns++) {
     if (!whole && ns != event.ns) continue;
-    ClearNamespacePart(uint16_t(ns), partition, effect.context, end);
+    ClearNamespacePart(uint16_t(ns), partition, effect.context, end, event.dot);
   }
   PartitionClock rest = effect.context.Minus(ClockOf(partition));
   RememberClear({effect.scope, event.ns, RowKind::kBase, std::move(rest)}, partition);
@@ -221,8 +233,12 @@ void EngineImpl::RememberClear(UnfinishedClear clear, int partition) {
   AddUnfinished(std::move(clear), &index->clears);
 }
 
+// What the event itself adds after the clear stays where a full sync has brought it already.
 void EngineImpl::ClearNamespacePart(uint16_t ns, int partition, const PartitionClock& context,
-                                    uint64_t end) {
+                                    uint64_t end, Dot event) {
+  PartitionClock own;
+  own.Add(event);
+  PartitionClock before = context.Minus(own);
   auto& index = partitions_[partition].irregular;
   bool all = context.Covers(ClockOf(partition));
   if (all) ApplyClearPartition(ns, partition, end);
@@ -246,11 +262,12 @@ void EngineImpl::ClearNamespacePart(uint16_t ns, int partition, const PartitionC
         keys.insert(it->first.key);
       }
     }
+    bool synced = event != 0 && index && index->Synced(ns, uint16_t(s), event);
     for (const std::string& key : keys) {
       Spot spot{ns, uint16_t(s), RowTable::HashOf(key, seed_, kPositionHashBits), key};
       KeyRows& held = HoldKey(spot);
       PullFor(FindLive(spot), RowKind::kBase, {}, &held);
-      ClearKeyRows(spot, ClearScope::kKey, RowKind::kBase, context, &held);
+      ClearKeyRows(spot, ClearScope::kKey, RowKind::kBase, synced ? before : context, &held);
       Show(spot, &held, nullptr);
       ReleaseKey(spot);
     }
@@ -274,6 +291,7 @@ void EngineImpl::StrikeDots(int partition, const PartitionClock& dots) {
     auto it = index->keys.find(key);
     if (it == index->keys.end()) return;
     Spot spot{key.ns, key.slot, RowTable::HashOf(key.key, seed_, kPositionHashBits), key.key};
+    if (!LoadShown(spot).ok()) return;  // it stays irregular
     if (row && row->kind == RowKind::kFragment) {
       ShowFragment(spot, &it->second, *row);
     } else {

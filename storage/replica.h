@@ -6,7 +6,7 @@
 //
 //   record   the events of one command, as they were made:     on_own_record -> AcceptRecord
 //   batch    events that a replica lacks, as rows as they are now:      Pull -> AcceptBatch
-//   full     all rows of a partition, when dots are too old to pull:    (to come)
+//   full     all rows of a partition, when dots are too old to pull:    FullRows -> AcceptFull
 //
 // Each may arrive twice, late, in any order, or never: what is accepted is joined
 // (storage/join.cc). Bytes of peers are validated whole before anything is done. Actors that are
@@ -51,6 +51,8 @@ struct Accepted {
   // A peer has shown a dot of this node's own actor that this node does not know: it has lost what
   // it had sent. The own actor has been rotated.
   bool own_actor_rotated = false;
+  // AcceptFull: the last piece was this; the clock has taken in what the source had seen.
+  bool full_complete = false;
 };
 
 struct PullAnswer {
@@ -63,6 +65,12 @@ struct PullAnswer {
   Status status;  // of reading cold rows; then there are no bytes
   std::string bytes;
   bool more = false;  // pull again with the clock that the batch has led to
+};
+
+struct FullAnswer {
+  Status status;      // then there are no bytes
+  std::string bytes;  // for AcceptFull
+  uint64_t next = 0;  // cursor to go on from; 0: these were the last
 };
 
 struct DotIndexStats {

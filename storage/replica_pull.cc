@@ -93,6 +93,13 @@ bool ReplicaSide::DecodeDots(int partition, std::string_view bytes) {
 
 void ReplicaSide::Pull(int partition, const ReplicaClock& theirs, uint64_t max_bytes,
                        std::function<void(PullAnswer)> done) {
+  const Id128& own = engine_.identity_.actors[engine_.self_];
+  auto mine = theirs.actors.find(own);
+  if (mine != theirs.actors.end() && ShowsAmnesia(partition, own, mine->second.max())) {
+    PullAnswer answer;
+    answer.status = RotateActor();
+    if (!answer.status.ok()) return done(answer);
+  }
   Answer(partition, theirs, max_bytes, 0, std::move(done));
 }
 
@@ -211,18 +218,27 @@ RowState ReplicaSide::CurrentRow(const EngineImpl::Spot& spot, const RowId& id) 
   return it == rows.rows.end() ? RowState() : std::move(it->second);
 }
 
+void ReplicaSide::AddClears(int partition, BatchWriter* writer) const {
+  const auto& index = engine_.partitions_[partition].irregular;
+  if (!index) return;
+  for (const UnfinishedClear& clear : index->clears) {
+    if (clear.scope == ClearScope::kSlotSync) continue;  // of rows here, not of the partition
+    writer->AddClear({clear.scope, clear.cleared_kind, clear.ns, {}, clear.rest});
+  }
+  for (const IrregularIndex::Key& at : index->clearing) {
+    for (const UnfinishedClear& clear : index->keys.at(at).clears) {
+      writer->AddClear({clear.scope, clear.cleared_kind, at.ns, at.key, clear.rest});
+    }
+  }
+}
+
 // What is known here beyond the clock: it may be all that is left of an event whose node is lost.
 void ReplicaSide::AddIrregular(int partition, BatchWriter* writer) const {
   const auto& index = engine_.partitions_[partition].irregular;
   if (!index) return;
-  for (const UnfinishedClear& clear : index->clears) {
-    writer->AddClear({clear.scope, clear.cleared_kind, clear.ns, {}, clear.rest});
-  }
+  AddClears(partition, writer);
   size_t begin = writer->bytes();
   for (const auto& [at, held] : index->keys) {
-    for (const UnfinishedClear& clear : held.clears) {
-      writer->AddClear({clear.scope, clear.cleared_kind, at.ns, at.key, clear.rest});
-    }
     for (const auto& [id, state] : held.rows) {
       bool unseen = std::any_of(state.live.begin(), state.live.end(), [&](const auto& version) {
         return !engine_.InClock(partition, version.first);

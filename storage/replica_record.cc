@@ -9,6 +9,15 @@
 namespace redynamo {
 namespace {
 
+bool NamesKnownActors(const EventEffects& event, size_t actors) {
+  bool known = DotActor(event.dot) < actors;
+  for (const auto& [ns, effect] : event.effects) {
+    known &= DotActor(effect.base_dot) < actors && ClockWithin(effect.context, actors);
+    for (Dot dot : effect.removed) known &= DotActor(dot) < actors;
+  }
+  return known;
+}
+
 bool NamesElement(RowKind kind) {
   return kind == RowKind::kField || kind == RowKind::kImplicitField ||
          kind == RowKind::kFieldTotal || kind == RowKind::kMember;
@@ -46,7 +55,7 @@ void ReplicaSide::ReplayedOwn(std::string_view record) {
   std::vector<EventEffects> events;
   if (!CollectEvents(record, &hlc, &events).ok()) return;
   for (EventEffects& event : events) {
-    if (DotActor(event.dot) >= engine_.identity_.actors.size()) return;
+    if (!NamesKnownActors(event, engine_.identity_.actors.size())) return;
     std::string bytes;
     event.crc = PutPortable(hlc, event, engine_.identity_.actors, &bytes);
     AddToIndex(event.partition, [&](DotIndex* index) { index->Add(event); });
@@ -203,6 +212,10 @@ void ReplicaSide::AcceptRecord(std::string_view bytes, Done done) {
   Accepted accepted;
   accepted.status = ReadPortable(*copy, engine_.namespaces_.size(), &hlc, events.get());
   if (!accepted.status.ok()) return done(accepted);
+  if (engine_.AllResident()) {
+    FinishRecord(*copy, events.get(), hlc, &accepted);
+    return done(accepted);
+  }
   auto needs = std::make_shared<Needs>();
   for (const PortableEvent& e : *events) {
     for (const auto& [ns, effect] : e.event.effects) {

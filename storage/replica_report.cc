@@ -92,6 +92,7 @@ uint64_t ReplicaSide::CountIrregular(int partition) const {
   if (!index) return 0;
   uint64_t sum = 0;
   auto add_clear = [&](const UnfinishedClear& clear, std::string_view key) {
+    if (clear.scope == ClearScope::kSlotSync) return;  // of rows here, not of the partition
     std::string bytes(1, char(clear.scope));
     bytes.push_back(char(clear.cleared_kind));
     PutVarint(&bytes, clear.scope == ClearScope::kPartition ? 0 : clear.ns);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The engine's part in replication: storage/replica.h over EngineImpl. Data thread. Its functions
 // live in replica_record.cc (own and foreign records, actors), replica_pull.cc (the dot index and
-// what is pulled), replica_join.cc (joining a batch) and replica_report.cc (clocks, hashes,
-// reports).
+// what is pulled), replica_join.cc (joining a batch), replica_full.cc (full sync) and
+// replica_report.cc (clocks, hashes, reports).
 #pragma once
 
 #include <array>
@@ -51,6 +51,14 @@ class ReplicaSide {
   DotIndexStats DotStats() const;
   void Pull(int partition, const ReplicaClock& theirs, uint64_t max_bytes,
             std::function<void(PullAnswer)> done);
+
+  // --- full sync ---
+  void FullRows(int partition, uint64_t cursor, uint64_t max_bytes,
+                std::function<void(FullAnswer)> done);
+  void AcceptFull(int partition, std::string_view bytes, Done done);
+  // Records 0x06 and 0x07 of the log, without their type byte.
+  Status JoinFull(uint64_t end, std::string_view bytes);
+  Status JoinFullEnd(uint64_t end, std::string_view bytes);
   // Bytes for a checkpoint, empty when there are none; and what a checkpoint had.
   std::string EncodeDots(int partition) const;
   bool DecodeDots(int partition, std::string_view bytes);
@@ -111,6 +119,13 @@ class ReplicaSide {
   void JoinBatchRow(const EngineImpl::Spot& spot, const BatchRow& row, const PartitionClock& before,
                     KeyRows* held);
 
+  void AddUnit(uint16_t ns, uint16_t slot, BatchWriter* writer) const;
+  std::map<std::string, std::vector<const BatchRow*>> KeysHere(uint16_t ns, uint16_t slot);
+  void JoinFullKey(uint16_t ns, const std::string& key, const std::vector<const BatchRow*>& rows,
+                   const PartitionClock& before, const PartitionClock& source);
+  Status EndFull(int partition, const PartitionClock& clock, uint64_t* position);
+  Status InternClock(const ReplicaClock& clock, bool save);
+
   DotIndex& IndexOf(int partition);
   void AddToIndex(int partition, const std::function<void(DotIndex*)>& change);
   void KeepIndexSmall();
@@ -120,6 +135,7 @@ class ReplicaSide {
   PullAnswer Build(int partition, const Selection& selection, uint64_t max_bytes) const;
   Status AddRow(const DotIndex::OwedRow& owed, BatchWriter* writer, uint32_t* number) const;
   void AddIrregular(int partition, BatchWriter* writer) const;
+  void AddClears(int partition, BatchWriter* writer) const;
   // The row as table and irregular index have it. REQUIRES: what is needed of its key is resident.
   RowState CurrentRow(const EngineImpl::Spot& spot, const RowId& id) const;
 
@@ -136,6 +152,11 @@ class ReplicaSide {
   uint64_t dots_ = 0, rows_ = 0, bytes_ = 0, dropped_ = 0;  // of all of index_
   std::map<Id128, uint16_t> local_;                         // identity's actors
   bool actors_unsaved_ = false;
+  struct FullProgress {
+    uint64_t units = 0;    // accepted, from the first on
+    PartitionClock clock;  // what all of their sources had seen
+  };
+  std::map<int, FullProgress> full_;  // by partition
 
   std::string own_bytes_;  // between CollectOwn and PublishOwn
   std::vector<EventId> own_ids_;

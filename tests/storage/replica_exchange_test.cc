@@ -18,7 +18,7 @@ using namespace redynamo;
 namespace {
 
 struct Rates {
-  uint64_t lose, keep, pull, crash, checkpoint, rotate, forget;  // one in so many; 0: never
+  uint64_t lose, keep, pull, crash, checkpoint, rotate, forget, full;  // one in so many; 0: never
 };
 
 // Lines that one of the two texts has and the other has not.
@@ -58,6 +58,19 @@ class Exchange {
     if (OneIn(rates_.crash)) node.Crash();
     if (OneIn(rates_.rotate)) REQUIRE(node.side().RotateActor().ok());
     if (OneIn(rates_.forget)) Forget();
+    if (OneIn(rates_.full)) FullStep();
+  }
+
+  // Another node, with nothing, gets all by full syncs from random nodes, while they go on.
+  void Join() {
+    nodes_.push_back(std::make_unique<ReplicaNode>(int(nodes_.size())));
+    inbox_.emplace_back();
+    syncing_ = int(nodes_.size()) - 1;
+    cursor_ = 0;
+  }
+  bool syncing() const { return syncing_ >= 0; }
+  void EndSync() {
+    while (syncing()) FullStep();
   }
 
   // All that was lost is pulled; then nothing is left to say.
@@ -69,7 +82,7 @@ class Exchange {
         for (auto& b : nodes_) {
           if (a == b || a->Agrees(b.get(), kPartition)) continue;
           agree = false;
-          while (a->PullFrom(b.get(), kPartition, 1 + random_.Below(3000))) {
+          while (a->PullFrom(b.get(), kPartition, 1 + random_.Below(3000), fulls > 0)) {
           }
         }
       }
@@ -97,7 +110,7 @@ class Exchange {
     REQUIRE(LiveOf(first) == specification_.Live());
   }
 
-  uint64_t batches = 0, irregular_seen = 0, duplicates = 0, records = 0;
+  uint64_t batches = 0, irregular_seen = 0, duplicates = 0, records = 0, fulls = 0;
 
  private:
   static inline const int kPartition = PartitionOfSlot(KeySlot("{t}"));
@@ -144,6 +157,33 @@ class Exchange {
     for (bool seen : accepted.duplicate) duplicates += seen;
     irregular_seen += nodes_[i]->side().IrregularHash(kPartition) != 0;
   }
+  // One piece of the full sync under way, which may be lost, or joined twice.
+  void FullStep() {
+    if (!syncing()) {
+      syncing_ = int(random_.Below(nodes_.size()));
+      cursor_ = 0;
+    }
+    size_t from = random_.Below(nodes_.size());
+    if (int(from) == syncing_) return;
+    ReplicaNode& node = *nodes_[size_t(syncing_)];
+    FullAnswer piece = nodes_[from]->Full(kPartition, cursor_, 1 + random_.Below(500));
+    REQUIRE(piece.status.ok());
+    if (random_.Below(6) == 0) return;
+    bool complete = false;
+    for (uint64_t times = 1 + random_.Below(2); times > 0 && !complete; times--) {
+      Accepted accepted = node.AcceptFull(kPartition, piece.bytes);
+      REQUIRE_MESSAGE(accepted.status.ok(), accepted.status.message());
+      complete = accepted.full_complete;
+    }
+    cursor_ = piece.next;
+    if (random_.Below(40) == 0) {  // interrupted: from the beginning again
+      node.Crash();
+      cursor_ = 0;
+      complete = false;
+    }
+    fulls += complete;
+    if (cursor_ == 0 && complete) syncing_ = -1;
+  }
   // One batch, which may be lost, or joined twice.
   void Pull(size_t i) {
     size_t other = random_.Below(nodes_.size());
@@ -181,18 +221,20 @@ class Exchange {
   ActorNames names_;
   Specification specification_;
   int rounds_ = 0;
+  int syncing_ = -1;  // which node gets full pieces, if any
+  uint64_t cursor_ = 0;
 };
 
 }  // namespace
 
 TEST_CASE("replica: nodes that pull until they agree have the specified rows, whatever was lost") {
   static constexpr Rates kRates[] = {
-      {0, 4, 0, 0, 0, 0, 0},       // records alone: late, twice, in any order
-      {3, 4, 12, 0, 0, 0, 0},      // and lost
-      {1, 0, 3, 0, 0, 0, 9},       // nothing comes but by pulls
-      {3, 4, 12, 25, 30, 0, 20},   // with crashes and checkpoints
-      {2, 4, 12, 40, 40, 25, 20},  // and new actors
-      {2, 4, 8, 0, 15, 0, 0},      // page-out is by crash only: the index grows
+      {0, 4, 0, 0, 0, 0, 0, 0},       // records alone: late, twice, in any order
+      {3, 4, 12, 0, 0, 0, 0, 0},      // and lost
+      {1, 0, 3, 0, 0, 0, 9, 0},       // nothing comes but by pulls
+      {3, 4, 12, 25, 30, 0, 20, 0},   // with crashes and checkpoints
+      {2, 4, 12, 40, 40, 25, 20, 0},  // and new actors
+      {2, 4, 8, 0, 15, 0, 0, 0},      // page-out is by crash only: the index grows
   };
   uint64_t batches = 0, irregular = 0, duplicates = 0, records = 0;
   for (uint64_t seed = 1; seed <= 18; seed++) {
@@ -213,4 +255,31 @@ TEST_CASE("replica: nodes that pull until they agree have the specified rows, wh
   CHECK(batches > 200);
   CHECK(irregular > 300);
   CHECK(duplicates > 100);
+}
+
+TEST_CASE("replica: full syncs beside writes, pulls and losses end in the specified rows") {
+  static constexpr Rates kRates[] = {
+      {4, 4, 20, 0, 0, 0, 0, 0},
+      {3, 4, 12, 0, 0, 0, 20, 2},
+      {3, 4, 12, 30, 30, 0, 20, 2},
+      {2, 4, 12, 40, 25, 25, 20, 1},
+  };
+  uint64_t fulls = 0;
+  for (uint64_t seed = 101; seed <= 112; seed++) {
+    CAPTURE(seed);
+    Exchange exchange(2, seed, kRates[seed % std::size(kRates)]);
+    for (int round = 0; round < 4; round++) {
+      CAPTURE(round);
+      for (int step = 0; step < 60; step++) exchange.Step();
+      if (round < 2) {
+        exchange.Join();
+        for (int step = 0; step < 20; step++) exchange.Step();
+        exchange.EndSync();
+      }
+      exchange.Quiesce();
+      exchange.Check();
+    }
+    fulls += exchange.fulls;
+  }
+  CHECK(fulls > 30);
 }

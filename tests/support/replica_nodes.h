@@ -103,12 +103,21 @@ class ReplicaNode {
   Accepted AcceptBatch(int partition, const std::string& bytes) {
     return Await<Accepted>([&](auto done) { side().AcceptBatch(partition, bytes, done); });
   }
-  // One pull from `other`; gives whether there may be more to get.
-  bool PullFrom(ReplicaNode* other, int partition, uint64_t max_bytes = 1 << 20) {
+  FullAnswer Full(int partition, uint64_t cursor, uint64_t max_bytes) {
+    return Await<FullAnswer>(
+        [&](auto done) { side().FullRows(partition, cursor, max_bytes, done); });
+  }
+  Accepted AcceptFull(int partition, const std::string& bytes) {
+    return Await<Accepted>([&](auto done) { side().AcceptFull(partition, bytes, done); });
+  }
+  // One pull from `other`; gives whether there may be more to get. Some dots may be out of its
+  // index when others have them.
+  bool PullFrom(ReplicaNode* other, int partition, uint64_t max_bytes = 1 << 20,
+                bool others_may = false) {
     PullAnswer answer = other->Pull(partition, side().ClockOf(partition), max_bytes);
     REQUIRE_MESSAGE(answer.status.ok(), answer.status.message());
-    REQUIRE(answer.kind != PullAnswer::kNeedFull);
-    if (answer.kind == PullAnswer::kNothing) return false;
+    REQUIRE((answer.kind != PullAnswer::kNeedFull || others_may));
+    if (answer.kind != PullAnswer::kBatch) return false;
     Accepted accepted = AcceptBatch(partition, answer.bytes);
     REQUIRE_MESSAGE(accepted.status.ok(), accepted.status.message());
     REQUIRE(!accepted.dot_conflict);
