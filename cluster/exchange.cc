@@ -47,6 +47,7 @@ void Exchange::PeerDown(const Id128& id) {
   if (!peer) return;
   std::vector<Done> waiting;
   for (auto& [request_id, request] : peer->under_way) {
+    if (request.full) full_under_way_.erase(request.partition);
     for (Done& done : request.waiting) waiting.push_back(std::move(done));
   }
   for (auto& [partition, list] : peer->waiting) {
@@ -88,6 +89,7 @@ void Exchange::Tick(int64_t now_ms) {
 
 // What has changed, in full; of the rest some hashes.
 void Exchange::Tell(const Id128& id, Peer& peer, bool all) {
+  uint64_t position = engine_.NewestPosition();
   wire::Clocks clocks;
   std::string bytes;
   for (int p = 0; p < partitions_; p++) {
@@ -98,7 +100,7 @@ void Exchange::Tell(const Id128& id, Peer& peer, bool all) {
     if (changed && hash != 0 && Shared(id, p)) {
       bytes.clear();
       engine_.ClockOf(p).EncodeTo(&bytes);
-      links_.Send(id, wire::Report{uint16_t(p), bytes});
+      tellings_.push_back({position, id, uint16_t(p), bytes, {}});
     } else if ((all || slice == peer.next_slice) && Shared(id, p)) {
       clocks.entries.push_back({uint16_t(p), hash, engine_.IrregularHash(p)});
     }
@@ -106,7 +108,19 @@ void Exchange::Tell(const Id128& id, Peer& peer, bool all) {
     place.told_hash = hash;
   }
   peer.next_slice = (peer.next_slice + 1) % std::max(1, partitions_ / kHashesPerTell);
-  if (!clocks.entries.empty()) links_.Send(id, clocks);
+  if (!clocks.entries.empty()) tellings_.push_back({position, id, 0, {}, std::move(clocks)});
+  LogAdvanced(engine_.ReplyPosition());
+}
+
+void Exchange::LogAdvanced(uint64_t position) {
+  for (; !tellings_.empty() && tellings_.front().position <= position; tellings_.pop_front()) {
+    const Telling& telling = tellings_.front();
+    if (telling.clock.empty()) {
+      links_.Send(telling.peer, telling.hashes);
+    } else {
+      links_.Send(telling.peer, wire::Report{telling.partition, telling.clock});
+    }
+  }
 }
 
 Status Exchange::On(const Id128& id, const wire::Clocks& message) {
@@ -264,25 +278,72 @@ Status Exchange::On(const Id128& id, const wire::PullBatch& message) {
   int partition = message.partition;
   bool more = message.more;
   engine_.AcceptBatch(partition, message.batch, [=, this](const Accepted& accepted) {
-    Peer* from = Find(id);
-    auto request =
-        from ? from->under_way.find(request_id) : std::map<uint64_t, Request>::iterator();
-    if (!from || request == from->under_way.end()) return;
-    request->second.joining = false;
-    stats_.pulled_dots += accepted.events.size();
-    if (!accepted.status.ok() || !more) return Finish(id, request_id, accepted.status);
-    request->second.deadline_ms = now_ms_ + kPullTimeoutMs;
-    SendPull(id, request_id, partition);
+    Joined(id, request_id, accepted.status, more, accepted.events.size(),
+           [=, this] { SendPull(id, request_id, partition); });
   });
   return Status::Ok();
+}
+
+// `more`: the peer is asked again by go_on, under the same request.
+void Exchange::Joined(const Id128& id, uint64_t request_id, const Status& status, bool more,
+                      uint64_t dots, const std::function<void()>& go_on) {
+  Peer* peer = Find(id);
+  auto request = peer ? peer->under_way.find(request_id) : std::map<uint64_t, Request>::iterator();
+  if (!peer || request == peer->under_way.end()) return;
+  request->second.joining = false;
+  stats_.pulled_dots += dots;
+  if (!status.ok() || !more) return Finish(id, request_id, status);
+  request->second.deadline_ms = now_ms_ + kPullTimeoutMs;
+  go_on();
 }
 
 Status Exchange::On(const Id128& id, const wire::PullNeedFull& message) {
   Peer* peer = Find(id);
   if (!peer || !peer->under_way.contains(message.request_id)) return Status::Ok();
   stats_.need_full++;
-  Finish(id, message.request_id,
-         {StatusCode::kUnsupported, "the replica has no index of what is missing here"});
+  Request& request = peer->under_way[message.request_id];
+  if (!full_under_way_.insert(request.partition).second) {
+    Finish(id, message.request_id,
+           {StatusCode::kBusy, "the partition is being fetched whole from another replica"});
+    return Status::Ok();
+  }
+  request.full = true;
+  request.deadline_ms = now_ms_ + kPullTimeoutMs;
+  stats_.full_syncs++;
+  links_.Send(id, wire::FullGet{message.request_id, uint16_t(request.partition), 0, kBatchBytes});
+  return Status::Ok();
+}
+
+Status Exchange::On(const Id128& id, const wire::FullGet& message) {
+  if (message.partition >= partitions_) return BadPartition();
+  uint64_t request_id = message.request_id;
+  int partition = message.partition;
+  uint64_t max_bytes = std::min(message.max_bytes, kBatchBytesMax);
+  engine_.FullRows(partition, message.cursor, max_bytes, [=, this](const FullAnswer& answer) {
+    if (!answer.status.ok()) {
+      LogWarning("A full sync could not be served: " + answer.status.message());
+      return;  // the other side's deadline says so
+    }
+    stats_.served_full_bytes += answer.bytes.size();
+    links_.Send(id, wire::FullPiece{request_id, uint16_t(partition), answer.next, answer.bytes});
+  });
+  return Status::Ok();
+}
+
+Status Exchange::On(const Id128& id, const wire::FullPiece& message) {
+  Peer* peer = Find(id);
+  auto it =
+      peer ? peer->under_way.find(message.request_id) : std::map<uint64_t, Request>::iterator();
+  if (!peer || it == peer->under_way.end() || !it->second.full) return Status::Ok();
+  it->second.joining = true;
+  stats_.full_bytes += message.rows.size();
+  uint64_t request_id = message.request_id, next = message.next;
+  int partition = it->second.partition;
+  engine_.AcceptFull(partition, message.rows, [=, this](const Accepted& accepted) {
+    Joined(id, request_id, accepted.status, next != 0, accepted.events.size(), [=, this] {
+      links_.Send(id, wire::FullGet{request_id, uint16_t(partition), next, kBatchBytes});
+    });
+  });
   return Status::Ok();
 }
 
@@ -290,6 +351,13 @@ void Exchange::Finish(const Id128& id, uint64_t request_id, const Status& status
   Peer& peer = *Find(id);
   auto node = peer.under_way.extract(request_id);
   int partition = node.mapped().partition;
+  if (node.mapped().full) {
+    full_under_way_.erase(partition);
+    // One source may lack the latest.
+    for (auto& [other, state] : peers_) {
+      if (other != id && links_.IsUp(other)) Want(other, state, partition, true);
+    }
+  }
   if (status.ok()) {
     Place& place = peer.places[size_t(partition)];
     if (place.known && engine_.ClockOf(partition).Covers(place.clock)) place.missing_since_ms = -1;

@@ -13,7 +13,12 @@
 //                              <──────────────   REPORT P {a: 1-9}
 //   every home covers 1-9: the dot index lets go of them
 //
-// All of it is idempotent, may stop anywhere, and goes on from the clocks. Data thread only.
+// A peer whose dot index does not reach back so far answers that a full sync is needed: then all
+// rows of the partition are fetched from it, piece by piece, and what the others have beyond is
+// pulled.
+//
+// What is told is durable, else a peer would let go of what a power cut takes back here. All of it
+// is idempotent, may stop anywhere, and goes on from the clocks. Data thread only.
 #pragma once
 
 #include <cstdint>
@@ -32,6 +37,7 @@ namespace redynamo {
 struct ExchangeStats {
   uint64_t pulls = 0, pulled_dots = 0, pulled_bytes = 0, served_pulls = 0, served_bytes = 0;
   uint64_t need_full = 0;  // answers that only a full sync could give
+  uint64_t full_syncs = 0, full_bytes = 0, served_full_bytes = 0;
   uint64_t failed = 0;
 };
 
@@ -47,6 +53,8 @@ class Exchange {
   void PeerUp(const Id128& peer);
   void PeerDown(const Id128& peer);
   void Tick(int64_t now_ms);
+  // The log is safe up to there: what was to be told as of that position may go.
+  void LogAdvanced(uint64_t position);
   // Pulls the partition from the peer now.
   void PullNow(const Id128& peer, int partition, Done done);
 
@@ -55,6 +63,8 @@ class Exchange {
   Status On(const Id128& peer, const wire::Pull& message);
   Status On(const Id128& peer, const wire::PullBatch& message);
   Status On(const Id128& peer, const wire::PullNeedFull& message);
+  Status On(const Id128& peer, const wire::FullGet& message);
+  Status On(const Id128& peer, const wire::FullPiece& message);
 
   // Partitions in which the peer's clock, as last told, is not known to cover this node's.
   uint64_t BehindCount(const Id128& peer) const;
@@ -75,6 +85,7 @@ class Exchange {
     int partition = 0;
     int64_t deadline_ms = 0;
     bool joining = false;  // its batch is being accepted
+    bool full = false;     // a full sync
     std::vector<Done> waiting;
   };
   struct Peer {
@@ -92,16 +103,29 @@ class Exchange {
   void StartPulls(const Id128& id, Peer& peer);
   void SendPull(const Id128& id, uint64_t request_id, int partition);
   void Finish(const Id128& id, uint64_t request_id, const Status& status);
+  void Joined(const Id128& id, uint64_t request_id, const Status& status, bool more, uint64_t dots,
+              const std::function<void()>& go_on);
   void Learn(const Id128& id, Peer& peer, int partition, const ReplicaClock& clock);
   void ForgetDots(int partition);
   bool Shared(const Id128& peer, int partition) const;
   Peer* Find(const Id128& peer);
+
+  // A report or hashes that wait until they are durable.
+  struct Telling {
+    uint64_t position;
+    Id128 peer;
+    uint16_t partition;
+    std::string clock;  // empty: `hashes`
+    wire::Clocks hashes;
+  };
 
   Engine& engine_;
   Links& links_;
   HomesOf homes_of_;
   int partitions_;
   std::map<Id128, Peer> peers_;
+  std::deque<Telling> tellings_;
+  std::set<int> full_under_way_;  // partitions
   uint64_t next_request_ = 1;
   int64_t now_ms_ = 0;
   int64_t told_ms_ = 0;

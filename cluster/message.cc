@@ -88,6 +88,8 @@ std::string_view MessageName(MessageKind kind) {
     case MessageKind::kPull: return "PULL";
     case MessageKind::kPullBatch: return "PULL_BATCH";
     case MessageKind::kPullNeedFull: return "PULL_NEED_FULL";
+    case MessageKind::kFullGet: return "FULL_GET";
+    case MessageKind::kFullPiece: return "FULL_PIECE";
     case MessageKind::kRead: return "READ";
     case MessageKind::kReadReply: return "READ_REPLY";
     case MessageKind::kForward: return "FORWARD";
@@ -370,6 +372,38 @@ Status PullNeedFull::Decode(std::string_view payload, PullNeedFull* out) {
   FieldReader in(payload);
   out->request_id = in.Number();
   out->partition = in.Partition();
+  return in.Finish(kKind);
+}
+
+void FullGet::EncodeTo(std::string* out) const {
+  PutVarint(out, request_id);
+  PutVarint(out, partition);
+  PutVarint(out, cursor);
+  PutVarint(out, max_bytes);
+}
+
+Status FullGet::Decode(std::string_view payload, FullGet* out) {
+  FieldReader in(payload);
+  out->request_id = in.Number();
+  out->partition = uint16_t(in.Number(kPartitionsMax - 1));
+  out->cursor = in.Number();
+  out->max_bytes = in.Number();
+  return in.Finish(kKind);
+}
+
+void FullPiece::EncodeTo(std::string* out) const {
+  PutVarint(out, request_id);
+  PutVarint(out, partition);
+  PutVarint(out, next);
+  PutLengthPrefixed(out, rows);
+}
+
+Status FullPiece::Decode(std::string_view payload, FullPiece* out) {
+  FieldReader in(payload);
+  out->request_id = in.Number();
+  out->partition = uint16_t(in.Number(kPartitionsMax - 1));
+  out->next = in.Number();
+  out->rows = in.Bytes();
   return in.Finish(kKind);
 }
 

@@ -42,6 +42,8 @@ enum class MessageKind : uint8_t {
   kPull = 32,
   kPullBatch = 33,
   kPullNeedFull = 34,
+  kFullGet = 35,
+  kFullPiece = 36,
   kRead = 40,
   kReadReply = 41,
   kForward = 50,
@@ -274,6 +276,29 @@ struct PullNeedFull {
   static Status Decode(std::string_view payload, PullNeedFull* out);
   bool operator==(const PullNeedFull&) const = default;
 };
+// All rows of a partition, piece by piece: cursor 0, then FullPiece::next of the piece before.
+struct FullGet {
+  static constexpr MessageKind kKind = MessageKind::kFullGet;
+  uint64_t request_id = 0;
+  uint16_t partition = 0;
+  uint64_t cursor = 0;
+  uint64_t max_bytes = 0;
+
+  void EncodeTo(std::string* out) const;
+  static Status Decode(std::string_view payload, FullGet* out);
+  bool operator==(const FullGet&) const = default;
+};
+struct FullPiece {
+  static constexpr MessageKind kKind = MessageKind::kFullPiece;
+  uint64_t request_id = 0;
+  uint16_t partition = 0;
+  uint64_t next = 0;  // 0: this was the last
+  std::string_view rows;
+
+  void EncodeTo(std::string* out) const;
+  static Status Decode(std::string_view payload, FullPiece* out);
+  bool operator==(const FullPiece&) const = default;
+};
 
 // --- requests for clients ---
 
@@ -386,6 +411,8 @@ Status VisitMessage(MessageKind kind, std::string_view payload, Visitor&& visit)
     case MessageKind::kPull: return decoded(wire::Pull{});
     case MessageKind::kPullBatch: return decoded(wire::PullBatch{});
     case MessageKind::kPullNeedFull: return decoded(wire::PullNeedFull{});
+    case MessageKind::kFullGet: return decoded(wire::FullGet{});
+    case MessageKind::kFullPiece: return decoded(wire::FullPiece{});
     case MessageKind::kRead: return decoded(wire::Read{});
     case MessageKind::kReadReply: return decoded(wire::ReadReply{});
     case MessageKind::kForward: return decoded(wire::Forward{});

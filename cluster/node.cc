@@ -487,6 +487,7 @@ void Node::TurnWritten() {
 void Node::LogAdvanced() {
   if (!engine_ || !document_) return;
   uint64_t safe = engine_->ReplyPosition();
+  if (exchange_) exchange_->LogAdvanced(safe);
   for (const auto& [peer, health] : peers_) {
     std::optional<uint64_t> up_to = inbox_.Acknowledgeable(peer, safe);
     if (up_to)

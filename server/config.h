@@ -92,6 +92,7 @@ struct Config {
   std::vector<std::string> ring_seeds;  // "host:port" of them all
   int ring_n = 0, ring_r = 0, ring_w = 0;
   int64_t ring_timeout_ms = 0;
+  uint64_t ring_index_bytes = 0;  // of memory, for what absent replicas are owed
 
   // clients' memory
   uint64_t client_query_buffer_limit_bytes = 0;

@@ -222,6 +222,13 @@ constexpr SettingRow kRows[] = {
      .unit = "milliseconds",
      .number = Slot<&Config::ring_timeout_ms>(),
      .doc = "how long a command waits for other replicas"},
+    {.name = "ring-index-bytes",
+     .type = Type::kMemory,
+     .default_text = "64mb",
+     .flags = kAtStartOnly,
+     .min = kKiB,
+     .number = Slot<&Config::ring_index_bytes>(),
+     .doc = "memory for the index of what absent replicas lack"},
 
     // --- clients' memory ---
     {.name = "client-output-buffer-limit",

@@ -41,6 +41,8 @@ void WriteRingSection(const InfoSource& source, InfoWriter& out) {
     out.Field("ring_served_pulls", exchange->stats().served_pulls);
     out.Field("ring_served_bytes", exchange->stats().served_bytes);
     out.Field("ring_need_full", exchange->stats().need_full);
+    out.Field("ring_full_syncs", exchange->stats().full_syncs);
+    out.Field("ring_full_bytes", exchange->stats().full_bytes);
   }
   if (!source.server.has_engine()) return;
   DotIndexStats dots = source.server.engine().DotStats();

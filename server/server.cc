@@ -97,6 +97,7 @@ EngineOptions Server::MakeEngineOptions() const {
   options.whole_load_rows_max = now.large_collection_entries;
   options.lfu_log_factor = now.lfu_log_factor;
   options.lfu_decay_minutes = now.lfu_decay_time_minutes;
+  options.dot_index_bytes_max = now.ring_index_bytes;
   options.keep_dots = ring_ && ring_->several();
   options.seed = ring_ ? ring_->seed() : 0;
   return options;

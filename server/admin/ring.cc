@@ -63,9 +63,9 @@ std::string FiguresText(const Ring& ring) {
   if (const Exchange* exchange = node.exchange()) {
     const ExchangeStats& stats = exchange->stats();
     text += fmt::format(
-        "pulls    {} made ({} dots, {} bytes), {} served ({} bytes), {} need a full sync\n",
+        "pulls    {} made ({} dots, {} bytes), {} served ({} bytes), {} full syncs ({} bytes)\n",
         stats.pulls, stats.pulled_dots, stats.pulled_bytes, stats.served_pulls, stats.served_bytes,
-        stats.need_full);
+        stats.full_syncs, stats.full_bytes);
   }
   text += fmt::format("events   {} joined from peers, {} commands forwarded to them\n",
                       node.events_joined(), node.forwards_sent());

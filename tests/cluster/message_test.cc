@@ -67,6 +67,8 @@ void ForEachMessage(Visit&& visit) {
              .clock = "clock"});
   visit(PullBatch{.request_id = 8, .partition = 300, .more = true, .batch = "rows"});
   visit(PullNeedFull{.request_id = 8, .partition = 300});
+  visit(FullGet{.request_id = 9, .partition = 300, .cursor = 1ull << 60, .max_bytes = 1 << 20});
+  visit(FullPiece{.request_id = 9, .partition = 300, .next = 7, .rows = "rows"});
   visit(Read{.request_id = 1, .database = kDatabaseMax, .digest_only = true, .key = "k"});
   visit(ReadReply{.request_id = 1, .flags = ReadReply::kGuest, .hash = 1ull << 40, .rows = "rows"});
   visit(Forward{.request_id = 1,
@@ -114,7 +116,7 @@ TEST_CASE("message: every kind comes back as it was, also through VisitMessage")
     StatusCode code = VisitMessage(MessageKind(kind), "", accept).code();
     CHECK((code == StatusCode::kUnsupported) == !is_known);
   }
-  CHECK(known == 20);
+  CHECK(known == 22);
 }
 
 TEST_CASE("message: every truncation and every byte too many is refused") {

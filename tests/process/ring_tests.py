@@ -279,11 +279,42 @@ def strangers_are_refused():
                "the ring has changed")
 
 
+def away_while_the_others_restart():
+    """What it lacks was more than their indexes could hold: whole partitions are fetched."""
+    options = ["--enable-debug-command", "yes", "--ring-index-bytes", "4kb"]
+    with Scratch("ring") as scratch, RingOfThree(scratch, *options) as ring:
+        first, second, away = ring.servers
+        with first.client() as client:
+            client.pipeline([("SET", f"old-{i}", "x" * 100) for i in range(2000)])
+        ring.settle()
+        away.kill()
+        with first.client() as client:
+            client.pipeline([("SET", f"key-{i}", "y" * 100) for i in range(2000)])
+            client.pipeline([("SADD", "set", *range(i, i + 50)) for i in range(0, 5000, 50)])
+            client.pipeline([("DEL", f"old-{i}") for i in range(0, 2000, 2)])
+        for server in (first, second):
+            with server.client() as client:
+                expect(client.call("SAVE") == "OK", "SAVE")
+            server.kill()
+            server.start()
+            wait_until(lambda: status(server).count(" up ") == 1, SETTLE_SECONDS, "two of three")
+        away.start()
+        ring.settle()
+        with away.client() as client:
+            expect(client.call("DBSIZE") == 3001, f"DBSIZE {client.call('DBSIZE')}")
+            expect(client.call("SCARD", "set") == 5000, "SCARD")
+            text = client.call("INFO", "ring").decode()
+        syncs = next(line for line in text.splitlines() if line.startswith("ring_full_syncs:"))
+        expect(int(syncs.split(":")[1]) > 0, f"no full sync was needed: {syncs}")
+        return syncs
+
+
 TESTS = [
     ("ring: every node takes every command, and all have the result", every_node_serves),
     ("ring: nodes are killed one after another under writers", one_node_is_killed),
     ("ring: a node stands still under writers, and goes on", one_node_stands_still),
     ("ring: all nodes are killed at once", all_are_killed),
+    ("ring: a node is away while the others restart, and fetches all", away_while_the_others_restart),
     ("ring: without a quorum nothing is taken, and nothing is lost", without_a_quorum),
     ("ring: a node that is not in the ring stays outside", strangers_are_refused),
 ]
