@@ -9,9 +9,14 @@
 //                         stays awake         sleeps after 50 us            sleeps at once: the
 //                                                                           last gap was long
 //
+// Nor does it where somebody else wants this processor: a tick in which the kernel took it away
+// more than a few times makes the loop sleep as usual for a second, and for twice as long each time
+// that it finds the processor wanted again.
+//
 // Figures: docs/performance.md. One thread.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 namespace redynamo {
@@ -28,15 +33,33 @@ class BusyPoll {
   }
   // Somebody else has to act first, and may need this processor.
   void Waits() { dense_ = false; }
+  // Ten times a second or so, with how often the kernel has taken the processor away from this
+  // thread so far.
+  void Tick(int64_t now_ns, int64_t involuntary_switches) {
+    bool wanted = involuntary_switches - switches_ > kSwitchesMax;
+    switches_ = involuntary_switches;
+    if (wanted) {
+      pause_ns_ = std::clamp(2 * pause_ns_, kPauseMinNs, kPauseMaxNs);
+      paused_until_ns_ = now_ns + pause_ns_;
+    } else if (now_ns >= paused_until_ns_ + pause_ns_) {
+      pause_ns_ = 0;
+    }
+  }
   // A turn without work is over: whether to look again at once.
   bool Awake(int64_t now_ns) const {
-    return dense_ && window_ns_ > 0 && now_ns - worked_ns_ < window_ns_;
+    return dense_ && window_ns_ > 0 && now_ns >= paused_until_ns_ &&
+           now_ns - worked_ns_ < window_ns_;
   }
 
  private:
+  static constexpr int64_t kSwitchesMax = 2;  // in a tick
+  static constexpr int64_t kPauseMinNs = 1'000'000'000, kPauseMaxNs = 64'000'000'000;
+
   int64_t window_ns_ = 0;
   int64_t worked_ns_ = 0;
   bool dense_ = false;
+  int64_t switches_ = 0;
+  int64_t pause_ns_ = 0, paused_until_ns_ = 0;
 };
 
 }  // namespace redynamo

@@ -67,8 +67,11 @@ const Command* Dispatcher::Find(Session& session, std::span<const std::string_vi
   if (!command->subcommands.empty()) {
     if (argv.size() < 2) return command;  // the arity check refuses it
     const Command* subcommand = server_.commands().FindSubcommand(*command, argv[1]);
-    if (!subcommand && !command->row->handler) *refusal = UnknownSubcommand(*command, argv[1]);
-    return subcommand || !command->row->handler ? subcommand : command;
+    // With a handler that takes words (DEBUG), it says what it does not know; COMMAND alone does
+    // not.
+    bool takes_words = command->row->handler && command->row->arity != -1;
+    if (!subcommand && !takes_words) *refusal = UnknownSubcommand(*command, argv[1]);
+    return subcommand || !takes_words ? subcommand : command;
   }
   if (name.size() <= sizeof session.cached_name) {
     std::memcpy(session.cached_name, name.data(), name.size());

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -276,6 +277,9 @@ void UvLoop::OnTimer() {
   loading.records = progress_records_.load();
   turn_has_work_ = true;
   if (io_threads_) io_threads_->Receive();
+  rusage usage;
+  getrusage(RUSAGE_THREAD, &usage);
+  busy_poll_.Tick(int64_t(uv_hrtime()), usage.ru_nivcsw);
   tick_has_more_ = server_.Tick(Server::kTickBudgetUs);
   if (ring_) ring_->Tick();
   UpdateIdle();

@@ -59,10 +59,10 @@ void PutSum(const CapturedSlot& slot, std::string* out) {
 }
 
 Status LoadSlots(RowStore* store, size_t ns, uint8_t version, std::vector<CapturedSlot>* out) {
-  out->resize(kSlotCount);
   auto bytes = store->GetMeta(SlotsKey(ns));
   if (!bytes.ok()) return bytes.status();
   if (!*bytes) return Status::Ok();
+  out->resize(kSlotCount);
   ByteReader in(**bytes);
   for (CapturedSlot& slot : *out) {
     slot.live = in.Varint();

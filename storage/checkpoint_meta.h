@@ -38,8 +38,8 @@ struct CapturedSlot {
   uint64_t live = 0;      // keys that stand on disk
   uint64_t position = 0;  // of the log, as of which: replay skips up to it
   uint64_t sum = 0;       // of the hashes of the rows that stand on disk
-  bool sum_known = true;
   uint64_t deadlines = 0;  // keys that stand on disk and have one
+  bool sum_known = true;
   bool deadlines_known = true;
 };
 
@@ -47,7 +47,7 @@ struct CheckpointMeta {
   uint64_t position = 0;              // where replay starts
   uint64_t database_ns_position = 0;  // of the last exchange of databases that is in database_ns
   std::vector<uint16_t> database_ns;  // by database number
-  std::vector<std::vector<CapturedSlot>> slots;  // by namespace; kSlotCount each
+  std::vector<std::vector<CapturedSlot>> slots;  // by namespace; kSlotCount, or none yet
   std::vector<PartitionClock> clocks;            // by partition
   std::map<uint16_t, std::string> irregular;     // by partition: bytes of its record
   std::map<uint16_t, std::string> dots;          // likewise

@@ -157,7 +157,6 @@ void EngineImpl::StartCheckpoint() {
   job.begin_us = clock_->MonotonicUs();
   job.meta.position = log_->appended();
   job.meta.slots.resize(namespaces_.size());
-  for (auto& slots : job.meta.slots) slots.resize(kSlotCount);
   // As of the start: see checkpoint_meta.h.
   for (int p = 0; p < kPartitionCount; p++) {
     job.meta.clocks.push_back(ClockOf(p));
@@ -188,7 +187,9 @@ void EngineImpl::CaptureIrregular(CheckpointJob* job, uint16_t ns, uint16_t slot
 void EngineImpl::CaptureSlot(CheckpointJob* job, uint16_t ns, uint16_t slot) {
   SlotTable* table = Slot(ns, slot);
   if (!table) return;  // never used: replay of what comes from now on skips nothing
-  CapturedSlot& captured = job->meta.slots[ns][slot];
+  std::vector<CapturedSlot>& slots = job->meta.slots[ns];
+  if (slots.empty()) slots.resize(kSlotCount);  // the first slot of a database that is in use
+  CapturedSlot& captured = slots[slot];
   captured.position = log_->appended();
   captured.live = table->live;
   if (table->wiped) {

@@ -95,9 +95,10 @@ void EngineImpl::ScrubTask() {
   rows.reset();
   heads.reset();
   snapshot.reset();
+  const CapturedSlot none;
   for (size_t ns = 0; ns < meta.slots.size() && status.ok() && !stopping_; ns++) {
     for (size_t slot = 0; slot < kSlotCount; slot++) {
-      const CapturedSlot& stored = meta.slots[ns][slot];
+      const CapturedSlot& stored = meta.slots[ns].empty() ? none : meta.slots[ns][slot];
       auto at = leaves.find(ns * kSlotCount + slot);
       LeafCount leaf = at == leaves.end() ? LeafCount{} : at->second;
       if (stored.live == 0 && leaf.keys == 0 && leaf.sum == 0 && stored.sum == 0) continue;

@@ -35,5 +35,31 @@ TEST_CASE("busy poll: sleeps when it waits for another thread, and when it is to
   CHECK_FALSE(poll.Awake(30 * kUs));
 }
 
+TEST_CASE("busy poll: sleeps while somebody else wants the processor, longer each time") {
+  constexpr int64_t kSecond = 1'000'000 * kUs;
+  BusyPoll poll;
+  poll.set_window_us(50);
+  auto awake = [&poll](int64_t now_ns) {
+    poll.Worked(now_ns - 2 * kUs);
+    poll.Worked(now_ns - kUs);
+    return poll.Awake(now_ns);
+  };
+  poll.Tick(10 * kSecond, 0);
+  CHECK(awake(10 * kSecond));
+  poll.Tick(11 * kSecond, 2);  // a few are nothing
+  CHECK(awake(11 * kSecond));
+  poll.Tick(12 * kSecond, 20);
+  CHECK_FALSE(awake(12 * kSecond + kSecond / 2));
+  CHECK(awake(13 * kSecond));
+  poll.Tick(13 * kSecond, 40);  // again
+  CHECK_FALSE(awake(14 * kSecond));
+  CHECK(awake(15 * kSecond));
+  poll.Tick(15 * kSecond, 40);
+  poll.Tick(18 * kSecond, 40);  // forgotten
+  poll.Tick(19 * kSecond, 60);
+  CHECK_FALSE(awake(19 * kSecond + kSecond / 2));
+  CHECK(awake(20 * kSecond));
+}
+
 }  // namespace
 }  // namespace redynamo

@@ -156,7 +156,7 @@ class SteppingEngine {
     Result<CheckpointMeta> meta = LoadCheckpointMeta(engine->store_.get(), options.databases);
     REQUIRE(meta.ok());
     auto snapshot = engine->store_->TakeSnapshot();
-    for (uint32_t slot = 0; slot < kSlotCount; slot++) {
+    for (uint32_t slot = 0; slot < meta->slots[0].size(); slot++) {
       const CapturedSlot& stored = meta->slots[0][slot];
       if (stored.position == 0 || !stored.sum_known) continue;
       EngineImpl::LeafCount count;
