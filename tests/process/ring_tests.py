@@ -314,7 +314,8 @@ TESTS = [
     ("ring: nodes are killed one after another under writers", one_node_is_killed),
     ("ring: a node stands still under writers, and goes on", one_node_stands_still),
     ("ring: all nodes are killed at once", all_are_killed),
-    ("ring: a node is away while the others restart, and fetches all", away_while_the_others_restart),
+    ("ring: a node is away while the others restart, and fetches all",
+     away_while_the_others_restart),
     ("ring: without a quorum nothing is taken, and nothing is lost", without_a_quorum),
     ("ring: a node that is not in the ring stays outside", strangers_are_refused),
 ]
