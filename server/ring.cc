@@ -23,6 +23,12 @@ constexpr std::string_view kUnansweredRead =
 
 std::string PathOf(const Config& config) { return config.dir + "/" + kFileName; }
 
+// A host, or an address that begins with one.
+bool IsLoopbackHost(std::string_view host) {
+  return host.starts_with("127.") || host.starts_with("localhost") || host.starts_with("::1") ||
+         host.starts_with("[::1]");
+}
+
 std::string HostOf(const Config& config) {
   if (!config.ring_announce.empty()) return config.ring_announce;
   for (const std::string& word : config.bind) {
@@ -65,9 +71,32 @@ Ring::Ring(Server& server, std::function<void()> want_turn)
 
 Ring::~Ring() = default;
 
+// What would make a ring that cannot form.
+Status Ring::CheckSettings() const {
+  const Config& config = server_.config();
+  if (formed() || config.ring_bootstrap <= 1) return Status::Ok();
+  if (config.ring_seeds.size() != size_t(config.ring_bootstrap)) {
+    return InvalidArgument("ring-bootstrap is " + std::to_string(config.ring_bootstrap) +
+                           ", but ring-seeds names " + std::to_string(config.ring_seeds.size()) +
+                           " nodes: name every one of them, this one included");
+  }
+  if (config.ring_bootstrap > config.ring_n) {
+    return InvalidArgument("ring-bootstrap is " + std::to_string(config.ring_bootstrap) +
+                           ", and a ring can have at most ring-n (" +
+                           std::to_string(config.ring_n) + ") nodes yet");
+  }
+  for (const std::string& seed : config.ring_seeds) {
+    if (!IsLoopbackHost(HostOf(config)) || IsLoopbackHost(seed)) continue;
+    return InvalidArgument("other nodes would be told to reach this one at " + HostOf(config) +
+                           ", while " + seed +
+                           " is on another machine: set ring-announce to this node's address");
+  }
+  return Status::Ok();
+}
+
 Status Ring::Load() {
   std::string path = PathOf(server_.config());
-  if (!PosixFileSystem().Exists(path)) return Status::Ok();
+  if (!PosixFileSystem().Exists(path)) return CheckSettings();
   Result<std::string> bytes = PosixFileSystem().ReadWhole(path);
   if (!bytes.ok()) return bytes.status();
   Result<RingDocument> document = DecodeRingDocument(*bytes);

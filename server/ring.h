@@ -77,6 +77,7 @@ class Ring : public NodeHost, public LinkEvents {
   Status KeepDocument(const RingDocument& document) override;
 
  private:
+  Status CheckSettings() const;
   struct SyncPoint {
     DeferredReply client;
     int64_t until_ms;

@@ -61,6 +61,7 @@ void ExecuteBatch(Session& session, RequestBatch& batch, int* budget) {
     }
   }
   dispatcher.EndPrefetch();
+  if (batch.empty()) session.fresh = 0;  // what was compared ahead is for this batch
 }
 
 std::optional<std::string_view> RefusalOf(Server& server, const SessionIdentity& who) {

@@ -103,6 +103,25 @@ class Server:
         wait_until(quiet, seconds_max, step_seconds=1)
         return last_change - begin
 
+    def cpu_seconds(self):
+        with open(f"/proc/{self.process.pid}/stat") as stat:
+            fields = stat.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def finish_background_work(self, seconds_max=120):
+        """Redis rewrites its AOF, we checkpoint, and either is waited for: until the process has
+        nothing to do any more, compactions included."""
+        self.command("BGREWRITEAOF")
+        before = -1.0
+
+        def idle():
+            nonlocal before
+            now = self.cpu_seconds()
+            quiet, before = now - before < .05, now
+            return quiet and self.info("aof_rewrite_in_progress") == 0
+
+        wait_until(idle, seconds_max, step_seconds=.5)
+
     def pause(self):
         self.process.send_signal(signal.SIGSTOP)
 

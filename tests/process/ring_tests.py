@@ -262,6 +262,28 @@ def without_a_quorum():
         ring.settle()
 
 
+def wrong_settings_are_refused():
+    """Each with the reason, before anything is written."""
+    with Scratch("ring") as scratch:
+        port = free_port()
+        def refusal(number, *options):
+            folder = os.path.join(scratch, f"wrong{number}")
+            os.makedirs(folder)
+            server = Server(folder, ["--ring-port", port, *options])
+            code, log = server.start_refused()
+            expect(code != 0, f"exit code {code}")
+            return log
+        seeds = f"127.0.0.1:{port},127.0.0.1:{port + 1}"
+        log = refusal(1, "--ring-bootstrap", 3, "--ring-seeds", seeds)
+        expect("ring-seeds names 2 nodes" in log, log)
+        log = refusal(2, "--ring-bootstrap", 2, "--ring-seeds", seeds, "--ring-n", 1)
+        expect("at most ring-n" in log, log)
+        log = refusal(3, "--ring-bootstrap", 2, "--ring-seeds", f"127.0.0.1:{port},192.0.2.1:7000")
+        expect("ring-announce" in log, log)
+        log = refusal(4, "--ring-bootstrap", 2, "--ring-seeds", "nonsense")
+        expect("not host:port" in log, log)
+
+
 def strangers_are_refused():
     with Scratch("ring") as scratch, RingOfThree(scratch) as ring:
         folder = os.path.join(scratch, "stranger")
@@ -317,5 +339,6 @@ TESTS = [
     ("ring: a node is away while the others restart, and fetches all",
      away_while_the_others_restart),
     ("ring: without a quorum nothing is taken, and nothing is lost", without_a_quorum),
+    ("ring: settings that cannot make a ring are refused", wrong_settings_are_refused),
     ("ring: a node that is not in the ring stays outside", strangers_are_refused),
 ]
