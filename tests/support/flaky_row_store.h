@@ -14,6 +14,7 @@ class FlakyRowStore : public RowStore {
  public:
   explicit FlakyRowStore(std::unique_ptr<RowStore> store) : store_(std::move(store)) {}
   std::atomic<bool> fail_commits{false};
+  std::atomic<bool> commit_failed{false};  // the last one; fail_commits may have changed since
   std::atomic<uint64_t> failed{0};
 
   Status MultiGetHeads(std::span<const std::string> keys,
@@ -77,7 +78,8 @@ class FlakyRowStore : public RowStore {
     Status DeleteMeta(std::string_view key) override { return batch_->DeleteMeta(key); }
     uint64_t bytes() const override { return batch_->bytes(); }
     Status Commit() override {
-      if (!owner_->fail_commits) return batch_->Commit();
+      owner_->commit_failed = owner_->fail_commits.load();
+      if (!owner_->commit_failed) return batch_->Commit();
       owner_->failed++;
       batch_->Abandon();
       return Status(StatusCode::kIoError, "the test says so");

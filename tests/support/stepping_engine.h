@@ -114,7 +114,7 @@ class SteppingEngine {
       engine->StepCheckpoint(clock.MonotonicUs() + 1000);
       Turn();
     }
-    CHECK(engine->stats_.last_checkpoint_ok != store->fail_commits);
+    CHECK(engine->stats_.last_checkpoint_ok != store->commit_failed);
     CheckDirty();
     if (engine->stats_.last_checkpoint_ok) CheckSums();
   }
