@@ -34,9 +34,12 @@ bool Exchange::Shared(const Id128& peer, int partition) const {
   return std::find(homes.begin(), homes.end(), peer) != homes.end();
 }
 
-void Exchange::PeerUp(const Id128& id) {
+void Exchange::PeerUp(const Id128& id, const Id128& actor) {
   Peer& peer = peers_[id];
-  if (peer.places.empty()) peer.places.resize(size_t(partitions_));
+  if (peer.places.empty() || peer.actor != actor) {
+    peer.places.assign(size_t(partitions_), Place());
+    peer.actor = actor;
+  }
   for (Place& place : peer.places) place.told = false;
   peer.eager = true;
   Tell(id, peer, true);
@@ -157,9 +160,10 @@ Status Exchange::On(const Id128& id, const wire::Report& message) {
 
 void Exchange::Learn(const Id128& id, Peer& peer, int partition, const ReplicaClock& clock) {
   Place& place = peer.places[size_t(partition)];
-  place.clock = clock;
+  // What it says is durable, so it only grows: of two links that overlap, the older report may come
+  // last.
+  place.clock.Join(clock);
   place.known = true;
-  place.known_hash = clock.Hash();
   if (engine_.ClockOf(partition).Covers(clock)) {
     place.missing_since_ms = -1;
   } else if (peer.eager) {

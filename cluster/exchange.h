@@ -50,7 +50,8 @@ class Exchange {
 
   Exchange(Engine& engine, Links& links, HomesOf homes_of, int partitions);
 
-  void PeerUp(const Id128& peer);
+  // `actor`: under which it writes. Another one than before: what it had may have been lost.
+  void PeerUp(const Id128& peer, const Id128& actor);
   void PeerDown(const Id128& peer);
   void Tick(int64_t now_ms);
   // The log is safe up to there: what was to be told as of that position may go.
@@ -76,9 +77,8 @@ class Exchange {
   struct Place {             // a partition as a peer has it
     uint64_t told_hash = 0;  // of the clock that it was last told
     bool told = false;
-    uint64_t known_hash = 0;  // of its clock, as it last said
     bool known = false;
-    ReplicaClock clock;
+    ReplicaClock clock;             // all that it has ever said, for an older report may come later
     int64_t missing_since_ms = -1;  // it has what is missing here
   };
   struct Request {
@@ -89,6 +89,7 @@ class Exchange {
     std::vector<Done> waiting;
   };
   struct Peer {
+    Id128 actor{};
     std::vector<Place> places;
     std::deque<int> wanted;  // partitions to pull
     std::set<int> queued;

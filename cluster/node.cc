@@ -97,7 +97,7 @@ void Node::SetEngine(Engine* engine) {
   for (const auto& [peer, health] : peers_) {
     if (!health.up || !IsMember(peer)) continue;
     writes_.LinkUp(peer, NowMs());
-    exchange_->PeerUp(peer);
+    exchange_->PeerUp(peer, health.actor);
   }
 }
 
@@ -214,7 +214,7 @@ bool Node::Healthy(const Id128& peer) const {
 
 void Node::OnPeerUp(const wire::Hello& hello) {
   PeerHealth& health = peers_[hello.node_id];
-  health = {true, false, NowMs(), hello.ring_epoch};
+  health = {true, false, NowMs(), hello.ring_epoch, hello.actor};
   LogNotice("Peer " + hello.ring_address + " is connected");
   if (forming_) links_.Send(hello.node_id, forming_->Message());
   if (!document_) return;
@@ -222,11 +222,17 @@ void Node::OnPeerUp(const wire::Hello& hello) {
     links_.Send(hello.node_id, wire::RingGet{document_->epoch});
   if (!IsMember(hello.node_id)) return;
   writes_.LinkUp(hello.node_id, NowMs());
-  if (exchange_) exchange_->PeerUp(hello.node_id);
+  if (exchange_) exchange_->PeerUp(hello.node_id, hello.actor);
 }
 
 void Node::OnPeerChanged(const wire::Hello& hello) {
-  peers_[hello.node_id].ring_epoch = hello.ring_epoch;
+  PeerHealth& health = peers_[hello.node_id];
+  health.ring_epoch = hello.ring_epoch;
+  bool rotated = health.actor != hello.actor;
+  health.actor = hello.actor;
+  if (rotated && exchange_ && IsMember(hello.node_id)) {
+    exchange_->PeerUp(hello.node_id, hello.actor);
+  }
   uint64_t epoch = document_ ? document_->epoch : 0;
   if (hello.ring_epoch > epoch) links_.Send(hello.node_id, wire::RingGet{epoch});
 }

@@ -191,6 +191,7 @@ class Node : public LinkEvents {
     bool suspect = false;  // it owes answers, and says nothing
     int64_t heard_ms = 0;
     uint64_t ring_epoch = 0;
+    Id128 actor{};
   };
   std::map<Id128, PeerHealth> peers_;
   uint64_t forwards_sent_ = 0, events_joined_ = 0;

@@ -100,7 +100,8 @@ void CheckNode(SimRingNode& node, const History& history) {
 }
 
 void RunHistory(uint64_t seed, History* history) {
-  SimRing ring(3, {.seed = seed, .overtakes_percent = 0, .drops_percent = seed % 3 * 10});
+  SimRing ring(3,
+               {.seed = seed, .overtakes_percent = seed % 2 * 5, .drops_percent = seed % 3 * 10});
   Random& random = ring.random();
   uint64_t serial = 0;
   for (int step = 0; step < 150; step++) {
