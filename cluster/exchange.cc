@@ -166,10 +166,10 @@ void Exchange::Learn(const Id128& id, Peer& peer, int partition, const ReplicaCl
   place.known = true;
   if (engine_.ClockOf(partition).Covers(clock)) {
     place.missing_since_ms = -1;
-  } else if (peer.eager) {
-    Want(id, peer, partition, false);
-  } else if (place.missing_since_ms < 0) {
-    place.missing_since_ms = now_ms_;
+  } else {
+    // A pull may fail, or find the partition being fetched from another one: Tick asks again.
+    if (place.missing_since_ms < 0) place.missing_since_ms = now_ms_;
+    if (peer.eager) Want(id, peer, partition, false);
   }
   ForgetDots(partition);
 }
