@@ -202,6 +202,13 @@ Status Node::On(const Id128& peer, const wire::RingDocument& message) {
 
 std::vector<Id128> Node::HomesOf(int partition) const { return homes_[size_t(partition)]; }
 
+std::optional<Id128> Node::CoordinatorOf(int partition) const {
+  for (const Id128& home : homes_[size_t(partition)]) {
+    if (Healthy(home)) return home;
+  }
+  return std::nullopt;
+}
+
 int Node::WritesOf() const { return Bounded(options_.w, homes_.empty() ? 1 : homes_[0].size()); }
 
 int Node::ReadsOf() const { return Bounded(options_.r, homes_.empty() ? 1 : homes_[0].size()); }

@@ -133,7 +133,9 @@ class Node : public LinkEvents {
   bool Healthy(const Id128& peer) const;
   const Id128& self() const { return self_; }
   std::vector<Id128> HomesOf(int partition) const;  // by rank
-  int WritesOf() const;                             // W, of as many homes as there are
+  // Where this node would have a command on the partition run: its first home that can be reached.
+  std::optional<Id128> CoordinatorOf(int partition) const;
+  int WritesOf() const;  // W, of as many homes as there are
   int ReadsOf() const;
   const Exchange* exchange() const { return exchange_.get(); }
   const FreshReads* fresh_reads() const { return fresh_reads_.get(); }
