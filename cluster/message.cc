@@ -4,69 +4,12 @@
 #include <algorithm>
 
 #include "base/bytes.h"
+#include "cluster/message_fields.h"
 
 namespace redynamo {
 namespace {
 
 constexpr size_t kListReserved = 1024;  // a count is only a claim
-
-void PutId(std::string* out, const Id128& id) {
-  out->append(reinterpret_cast<const char*>(id.data()), id.size());
-}
-
-// Reads fields and latches the first that is out of its bounds.
-class FieldReader {
- public:
-  explicit FieldReader(std::string_view payload) : in_(payload) {}
-
-  uint64_t Number(uint64_t max = UINT64_MAX) {
-    uint64_t value = in_.Varint();
-    return Within(value <= max) ? value : 0;
-  }
-  int64_t Signed() { return UnZigZag(in_.Varint()); }
-  bool Flag() { return Number(1) == 1; }
-  uint16_t Partition() { return uint16_t(Number(kPartitionsMax - 1)); }
-  template <typename Enum>
-  Enum Choice(Enum last) {
-    return Enum(Number(uint64_t(last)));
-  }
-  uint64_t Hash() { return in_.Fixed64(); }
-  Id128 Id() {
-    Id128 id{};
-    std::string_view bytes = in_.Bytes(id.size());
-    std::ranges::copy(bytes, id.begin());
-    return id;
-  }
-  std::string_view Bytes(size_t max = SIZE_MAX) {
-    std::string_view bytes = in_.LengthPrefixed();
-    return Within(bytes.size() <= max) ? bytes : std::string_view();
-  }
-  // An element of a list takes at least `bytes_min` bytes, so a count cannot claim more memory than
-  // its payload justifies.
-  size_t Count(size_t max, size_t bytes_min) {
-    uint64_t count = Number(max);
-    return Within(count <= in_.rest().size() / bytes_min) ? size_t(count) : 0;
-  }
-  // All fields fit, and nothing follows them.
-  Status Finish(MessageKind kind) { return in_.empty() ? FinishOpen(kind) : Malformed(kind); }
-  // All fields fit; more may follow.
-  Status FinishOpen(MessageKind kind) {
-    return in_.ok() && within_ ? Status::Ok() : Malformed(kind);
-  }
-  bool ok() const { return in_.ok() && within_; }
-
- private:
-  bool Within(bool condition) {
-    within_ &= condition;
-    return condition;
-  }
-  static Status Malformed(MessageKind kind) {
-    return Corruption("malformed " + std::string(MessageName(kind)));
-  }
-
-  ByteReader in_;
-  bool within_ = true;
-};
 
 }  // namespace
 
@@ -81,6 +24,11 @@ std::string_view MessageName(MessageKind kind) {
     case MessageKind::kRingGet: return "RING_GET";
     case MessageKind::kRingDocument: return "RING_DOCUMENT";
     case MessageKind::kBootstrap: return "BOOTSTRAP";
+    case MessageKind::kRingPrepare: return "RING_PREPARE";
+    case MessageKind::kRingPromise: return "RING_PROMISE";
+    case MessageKind::kRingAccept: return "RING_ACCEPT";
+    case MessageKind::kRingAccepted: return "RING_ACCEPTED";
+    case MessageKind::kViewProgress: return "VIEW_PROGRESS";
     case MessageKind::kEvents: return "EVENTS";
     case MessageKind::kEventsAck: return "EVENTS_ACK";
     case MessageKind::kClocks: return "CLOCKS";
@@ -209,53 +157,6 @@ Status Gossip::Decode(std::string_view payload, Gossip* out) {
     member.node_id = in.Id();
     member.process = in.Hash();
     member.state = in.Choice(MemberState::kDown);
-  }
-  return in.Finish(kKind);
-}
-
-// --- the ring ---
-
-void RingGet::EncodeTo(std::string* out) const { PutVarint(out, have_epoch); }
-
-Status RingGet::Decode(std::string_view payload, RingGet* out) {
-  FieldReader in(payload);
-  out->have_epoch = in.Number();
-  return in.Finish(kKind);
-}
-
-void RingDocument::EncodeTo(std::string* out) const {
-  PutVarint(out, epoch);
-  PutLengthPrefixed(out, document);
-}
-
-Status RingDocument::Decode(std::string_view payload, RingDocument* out) {
-  FieldReader in(payload);
-  out->epoch = in.Number();
-  out->document = in.Bytes(kRingDocumentBytesMax);
-  return in.Finish(kKind);
-}
-
-void Bootstrap::EncodeTo(std::string* out) const {
-  PutVarint(out, expected);
-  PutVarint(out, members.size());
-  for (const Member& member : members) {
-    PutId(out, member.node_id);
-    PutVarint(out, ZigZag(member.created_ms));
-    PutLengthPrefixed(out, member.ring_address);
-    PutLengthPrefixed(out, member.client_address);
-  }
-}
-
-Status Bootstrap::Decode(std::string_view payload, Bootstrap* out) {
-  FieldReader in(payload);
-  out->expected = uint32_t(in.Number(kMembersMax));
-  size_t count = in.Count(kMembersMax, sizeof(Id128) + 3);
-  out->members.resize(count);
-  for (Member& member : out->members) {
-    member.node_id = in.Id();
-    member.created_ms = in.Signed();
-    member.ring_address = in.Bytes(kAddressBytesMax);
-    member.client_address = in.Bytes(kAddressBytesMax);
   }
   return in.Finish(kKind);
 }

@@ -35,6 +35,11 @@ enum class MessageKind : uint8_t {
   kRingGet = 10,
   kRingDocument = 11,
   kBootstrap = 12,
+  kRingPrepare = 13,
+  kRingPromise = 14,
+  kRingAccept = 15,
+  kRingAccepted = 16,
+  kViewProgress = 17,
   kEvents = 20,
   kEventsAck = 21,
   kClocks = 30,
@@ -60,6 +65,7 @@ inline constexpr uint32_t kPartitionsMax = 16384;  // a partition is a range of 
 inline constexpr uint32_t kDatabaseMax = 65535;
 inline constexpr size_t kMembersMax = 1024;  // of a ring
 inline constexpr size_t kRingDocumentBytesMax = 32u << 20;
+inline constexpr uint64_t kBallotRoundMax = 1ull << 62;
 inline constexpr size_t kForwardArgsMax = 1024 * 1024;  // as many as a client may send
 
 // The messages themselves; a namespace, because their names are short.
@@ -182,6 +188,81 @@ struct Bootstrap {
   void EncodeTo(std::string* out) const;
   static Status Decode(std::string_view payload, Bootstrap* out);
   bool operator==(const Bootstrap&) const = default;
+};
+
+// --- the register that decides ring documents (cluster/ring_register.h) ---
+
+// Who asks, and for the how manieth time: unique, since a node asks in one round once.
+struct Ballot {
+  uint64_t round = 0;  // at most kBallotRoundMax; 0: none
+  Id128 node{};
+
+  auto operator<=>(const Ballot&) const = default;
+};
+
+// "Take nothing from lower ballots any more, and say what you have taken." `epoch`, here and below,
+// is that of the document that is to be decided.
+struct RingPrepare {
+  static constexpr MessageKind kKind = MessageKind::kRingPrepare;
+  uint64_t epoch = 0;
+  Ballot ballot{};
+
+  void EncodeTo(std::string* out) const;
+  static Status Decode(std::string_view payload, RingPrepare* out);
+  bool operator==(const RingPrepare&) const = default;
+};
+// The answer to `ballot`; durable where it was granted.
+struct RingPromise {
+  static constexpr MessageKind kKind = MessageKind::kRingPromise;
+  uint64_t epoch = 0;
+  Ballot ballot{};
+  bool granted = false;
+  Ballot promised{};               // the highest that the sender has promised
+  Ballot accepted{};               // round 0: it has accepted nothing
+  std::string_view document = {};  // what it has accepted; at most kRingDocumentBytesMax
+
+  void EncodeTo(std::string* out) const;
+  static Status Decode(std::string_view payload, RingPromise* out);
+  bool operator==(const RingPromise&) const = default;
+};
+struct RingAccept {
+  static constexpr MessageKind kKind = MessageKind::kRingAccept;
+  uint64_t epoch = 0;
+  Ballot ballot{};
+  std::string_view document = {};  // at most kRingDocumentBytesMax
+
+  void EncodeTo(std::string* out) const;
+  static Status Decode(std::string_view payload, RingAccept* out);
+  bool operator==(const RingAccept&) const = default;
+};
+struct RingAccepted {
+  static constexpr MessageKind kKind = MessageKind::kRingAccepted;
+  uint64_t epoch = 0;
+  Ballot ballot{};
+  bool granted = false;
+  Ballot promised{};
+
+  void EncodeTo(std::string* out) const;
+  static Status Decode(std::string_view payload, RingAccepted* out);
+  bool operator==(const RingAccepted&) const = default;
+};
+
+// What the sender has done for changes of views; said again and again until they have moved on, as
+// another node may have become claimant meanwhile (cluster/claimant.h).
+struct ViewProgress {
+  static constexpr MessageKind kKind = MessageKind::kViewProgress;
+  struct Entry {
+    uint16_t partition = 0;
+    uint64_t view_epoch = 0;  // of phase 1: has pulled; of phase 3, leaving: all homes have it all
+    bool operator==(const Entry&) const = default;
+  };
+  uint64_t ring_epoch = 0;       // of the newest document that it has durably
+  uint64_t guests = 0;           // replicas here of which some home does not have all
+  std::vector<Entry> entries{};  // at most kPartitionsMax
+
+  void EncodeTo(std::string* out) const;
+  static Status Decode(std::string_view payload, ViewProgress* out);
+  bool operator==(const ViewProgress&) const = default;
 };
 
 // One record of the sender's log in portable form (storage/replica.h), to be joined and logged.
@@ -404,6 +485,11 @@ Status VisitMessage(MessageKind kind, std::string_view payload, Visitor&& visit)
     case MessageKind::kRingGet: return decoded(wire::RingGet{});
     case MessageKind::kRingDocument: return decoded(wire::RingDocument{});
     case MessageKind::kBootstrap: return decoded(wire::Bootstrap{});
+    case MessageKind::kRingPrepare: return decoded(wire::RingPrepare{});
+    case MessageKind::kRingPromise: return decoded(wire::RingPromise{});
+    case MessageKind::kRingAccept: return decoded(wire::RingAccept{});
+    case MessageKind::kRingAccepted: return decoded(wire::RingAccepted{});
+    case MessageKind::kViewProgress: return decoded(wire::ViewProgress{});
     case MessageKind::kEvents: return decoded(wire::Events{});
     case MessageKind::kEventsAck: return decoded(wire::EventsAck{});
     case MessageKind::kClocks: return decoded(wire::Clocks{});

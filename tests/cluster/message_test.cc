@@ -55,6 +55,18 @@ void ForEachMessage(Visit&& visit) {
   visit(Bootstrap{
       .expected = 3,
       .members = {{Id(1), -1, "n1:7000", "n1:6379"}, {Id(2), 1'700'000'000'000, "", ""}}});
+  visit(RingPrepare{.epoch = 9, .ballot = {kBallotRoundMax, Id(4)}});
+  visit(RingPromise{.epoch = 9, .ballot = {2, Id(4)}, .promised = {3, Id(5)}});
+  visit(RingPromise{.epoch = 9,
+                    .ballot = {2, Id(4)},
+                    .granted = true,
+                    .promised = {2, Id(4)},
+                    .accepted = {1, Id(5)},
+                    .document = std::string_view("a\0b", 3)});
+  visit(RingAccept{.epoch = 9, .ballot = {2, Id(4)}, .document = "document"});
+  visit(RingAccepted{.epoch = 9, .ballot = {2, Id(4)}, .granted = true, .promised = {2, Id(4)}});
+  visit(ViewProgress{
+      .ring_epoch = 300, .guests = 2, .entries = {{0, 1}, {kPartitionsMax - 1, UINT64_MAX}}});
   visit(Events{.request_id = 1, .view_epoch = 2, .record = "record"});
   visit(Events{.request_id = 1, .view_epoch = 2, .hinted_for = Id(6), .record = "record"});
   visit(EventsAck{.request_id = 1, .status = EventsStatus::kFailed, .view_epoch = 3});
@@ -116,7 +128,7 @@ TEST_CASE("message: every kind comes back as it was, also through VisitMessage")
     StatusCode code = VisitMessage(MessageKind(kind), "", accept).code();
     CHECK((code == StatusCode::kUnsupported) == !is_known);
   }
-  CHECK(known == 22);
+  CHECK(known == 27);
 }
 
 TEST_CASE("message: every truncation and every byte too many is refused") {
@@ -161,6 +173,11 @@ TEST_CASE("message: a field outside of its bounds is refused") {
   };
   CHECK(!Refuses<PullNeedFull>(varints({1, kPartitionsMax - 1})));
   CHECK(Refuses<PullNeedFull>(varints({1, kPartitionsMax})));
+  std::string id(16, 'i');
+  CHECK(!Refuses<RingPrepare>(varints({1, kBallotRoundMax}) + id));
+  CHECK(Refuses<RingPrepare>(varints({1, kBallotRoundMax + 1}) + id));
+  CHECK(!Refuses<ViewProgress>(varints({1, 0, 1, kPartitionsMax - 1, 1})));
+  CHECK(Refuses<ViewProgress>(varints({1, 0, 1, kPartitionsMax, 1})));
   CHECK(!Refuses<EventsAck>(varints({1, 5, 1})));
   CHECK(Refuses<EventsAck>(varints({1, 6, 1})));
   CHECK(!Refuses<ForwardReply>(varints({1, 3, 1, 0})));
@@ -185,6 +202,12 @@ TEST_CASE("message: a list's count claims no more than its payload can hold") {
   CHECK(!Refuses<Clocks>(Encoded(clocks)));
   clocks.entries.resize(kPartitionsMax + 1);
   CHECK(Refuses<Clocks>(Encoded(clocks)));
+
+  ViewProgress progress;
+  progress.entries.resize(kPartitionsMax);
+  CHECK(!Refuses<ViewProgress>(Encoded(progress)));
+  progress.entries.resize(kPartitionsMax + 1);
+  CHECK(Refuses<ViewProgress>(Encoded(progress)));
 
   Bootstrap bootstrap;
   bootstrap.members.resize(kMembersMax + 1);
