@@ -11,10 +11,6 @@ namespace {
 
 Status NotFound(const std::string& message) { return {StatusCode::kNotFound, message}; }
 
-std::string NameOf(const Member& member) {
-  return fmt::format("{} ({})", member.ring_address.ToString(), member.id.digits().substr(0, 8));
-}
-
 int HoldersOf(const RingDocument& document) {
   return int(std::ranges::count_if(document.members, &Member::takes_replicas));
 }
@@ -146,24 +142,29 @@ std::vector<PartitionChange> NextChanges(const RingDocument& document) {
   return out;
 }
 
-bool FinishMembers(RingDocument* document) {
-  bool changed = false, settled = true;
+bool FinishMembers(RingDocument* document, bool complete, const std::set<MemberIndex>& held_back) {
+  bool changed = false, removed = false;
   std::vector<bool> named(document->members.size());
   for (const View& view : document->views) {
-    settled = settled && view.settled();
     for (MemberIndex m : view.homes) named[m] = true;
     if (view.pending != kNoMember) named[view.pending] = true;
     if (view.leaver != kNoMember) named[view.leaver] = true;
   }
-  bool complete = settled && NextChanges(*document).empty();
   for (size_t m = 0; m < document->members.size(); m++) {
     Member& member = document->members[m];
     MemberState before = member.state;
-    if (before == MemberState::kLeaving && !named[m]) member.state = MemberState::kRemoved;
+    bool may_go = !named[m] && !removed && !held_back.contains(MemberIndex(m));
+    if (before == MemberState::kLeaving && may_go) member.state = MemberState::kRemoved;
     if (before == MemberState::kJoining && complete) member.state = MemberState::kMember;
+    removed = removed || (member.state == MemberState::kRemoved && member.state != before);
     changed = changed || member.state != before;
   }
   return changed;
+}
+
+bool FinishMembers(RingDocument* document) {
+  bool settled = std::ranges::all_of(document->views, &View::settled);
+  return FinishMembers(document, settled && NextChanges(*document).empty());
 }
 
 Result<RingPlan> PlanChange(const RingDocument& document, const RingChange& change,

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -41,9 +42,13 @@ Result<RingDocument> WithChange(const RingDocument& document, const RingChange& 
 // document gives them, at most one change each. In the order of partitions.
 std::vector<PartitionChange> NextChanges(const RingDocument& document);
 
-// Leaving members that no view names become removed. Joining ones become members once all views are
-// settled and nothing is left to begin. True if anything changed (the epoch did not; that is the
-// caller's).
+// Joining members become members when the change is `complete`: all views are settled and nothing
+// is left to begin. A leaving member that no view names, and that is not `held_back`, becomes
+// removed; one at a time, since majorities of neighbouring documents have to meet
+// (ring_register.h). True if anything changed (the epoch did not; that is the caller's).
+bool FinishMembers(RingDocument* document, bool complete,
+                   const std::set<MemberIndex>& held_back = {});
+// The same, where `complete` is found out.
 bool FinishMembers(RingDocument* document);
 
 // Replicas that node `to` gets so that `from` may let them go; kNoMember: from nobody, or to nobody

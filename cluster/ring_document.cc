@@ -185,6 +185,10 @@ Result<RingDocument> DecodeBody(ByteReader* in) {
 
 }  // namespace
 
+std::string NameOf(const Member& member) {
+  return member.ring_address.ToString() + " (" + member.id.digits().substr(0, 8) + ")";
+}
+
 std::optional<MemberIndex> RingDocument::Find(const NodeId& id) const {
   for (size_t i = 0; i < members.size(); i++) {
     if (members[i].id == id) return MemberIndex(i);

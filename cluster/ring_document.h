@@ -70,6 +70,9 @@ struct Member {
   bool operator==(const Member&) const = default;
 };
 
+// "10.0.0.4:17379 (04040404)", for operators: the address and how the id begins.
+std::string NameOf(const Member& member);
+
 struct RingDocument {
   Id128 cluster_id{};  // drawn when the ring is made; nodes of another ring are refused
   uint64_t seed = 0;   // of positions and element hashes: equal on all members
