@@ -77,8 +77,18 @@ void Claimant::SetDocument(const RingDocument& document) {
     std::erase_if(through->second, [&](const auto& said) { return said.second < view.epoch; });
     if (through->second.empty()) through_.erase(through);
   }
+  if (to_do_) KeepWhatIsToDo(document);
   document_ = document;
-  changes_.reset();
+}
+
+void Claimant::KeepWhatIsToDo(const RingDocument& next) {
+  std::erase_if(*to_do_, [&](const ToDo& one) {
+    return next.views[one.change.partition].epoch != one.view_epoch;
+  });
+  bool done = std::ranges::none_of(*to_do_, &ToDo::moves) &&
+              std::ranges::all_of(next.views, &View::settled);
+  // Partitions that need a second change, or went back, are found when the rest is done.
+  if (done || made_ != next || next.members != document_->members) to_do_.reset();
 }
 
 void Claimant::OnProgress(const Id128& from, const wire::ViewProgress& message) {
@@ -114,14 +124,14 @@ class Claimant::Turn {
       step_.begun += !view.settled();
       if (view.pending != kNoMember) moving_to_[view.pending]++;
     }
-    if (!claimant_.changes_) claimant_.changes_ = NextChanges(document_);
+    if (!claimant_.to_do_) FindWhatIsToDo();
     if (AtRest()) return;
     next_ = document_;
     for (uint32_t p = 0; p < document_.views.size(); p++) {
       if (!document_.views[p].settled()) MoveOn(p);
     }
-    Begin(*claimant_.changes_);
-    bool complete = step_.begun == 0 && claimant_.changes_->empty();
+    Begin();
+    bool complete = step_.begun == 0 && claimant_.to_do_->empty();
     bool members_changed = FinishMembers(&next_, complete, HeldBack());
     if (!done_.empty() || members_changed) {
       next_.epoch++;
@@ -139,11 +149,19 @@ class Claimant::Turn {
   };
 
   bool AtRest() const {
-    return step_.begun == 0 && claimant_.changes_->empty() &&
+    return step_.begun == 0 && claimant_.to_do_->empty() &&
            std::ranges::all_of(document_.members, [](const Member& member) {
              return member.state == MemberState::kMember || member.state == MemberState::kRemoved;
            });
   }
+  void FindWhatIsToDo() {
+    claimant_.to_do_.emplace();
+    for (const PartitionChange& change : NextChanges(document_)) {
+      claimant_.to_do_->push_back({change, document_.views[change.partition].epoch});
+    }
+    claimant_.claims_++;
+  }
+
   bool TakesReplicas(MemberIndex m) const { return document_.members[m].takes_replicas(); }
   bool Reachable(MemberIndex m) const { return reports_[m].unreachable_ms == 0; }
   bool GivenUp(MemberIndex leaver) const {
@@ -202,6 +220,9 @@ class Claimant::Turn {
     }
     if (view.phase == ViewPhase::kWriteBothReadOld && !HasPulled(partition)) return;
     if (view.phase == ViewPhase::kNew && !HasHandedOver(partition)) return;
+    if (view.phase == ViewPhase::kWriteBothReadNew && view.pending != kNoMember) {
+      moving_to_[view.pending]--;  // it has all, and may be given the next
+    }
     static constexpr std::array<std::string_view, 4> kTo = {"", "to phase 2", "to phase 3",
                                                             "settle"};
     Take(partition, NextPhase(view), kTo[size_t(view.phase)]);
@@ -236,11 +257,12 @@ class Claimant::Turn {
     return false;
   }
 
-  void Begin(const std::vector<PartitionChange>& changes) {
+  void Begin() {
     int under_way = step_.begun;
     bool ranks_only = step_.begun == 0;
-    for (const PartitionChange& change : changes) {
-      if (change.add == kNoMember && change.remove == kNoMember) continue;
+    for (const ToDo& one : *claimant_.to_do_) {
+      if (!one.moves()) continue;
+      const PartitionChange& change = one.change;
       ranks_only = false;
       step_.remaining++;
       if (under_way >= options_.moves_at_once || !MayMoveTo(change.add, change.partition)) continue;
@@ -255,7 +277,8 @@ class Claimant::Turn {
     }
     // Ranks come last: until all homes have come, the claim may still think otherwise of them.
     if (!ranks_only) return;
-    for (const PartitionChange& change : changes) {
+    for (const ToDo& one : *claimant_.to_do_) {
+      const PartitionChange& change = one.change;
       if (!MayLeave(change.partition)) continue;
       Take(change.partition, Reorder(document_.views[change.partition], change.after),
            "change ranks");
@@ -362,6 +385,7 @@ ClaimantStep Claimant::Next(const std::vector<MemberReport>& reports) {
   }
   ClaimantStep step;
   Turn(*this, reports, &step).Run();
+  made_ = step.next;
   return step;
 }
 

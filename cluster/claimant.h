@@ -95,10 +95,14 @@ class Claimant {
   // What is said of views that the document does not have yet is kept until it does.
   void OnProgress(const Id128& from, const wire::ViewProgress& message);
 
-  // What may be done now. `reports` by index of members, this node's own included. A claim is
-  // computed once for each document (claim.h says what that takes).
-  // REQUIRES: SetDocument was called, reports are as many as members.
+  // What may be done now. `reports` by index of members, this node's own included. The claim is
+  // computed when a change of members is seen, and again when all that it asked for is done; what
+  // that takes stands in claim.h. Best not asked again before what it made is decided, or given up:
+  // else that is taken for another node's, and costs a claim. REQUIRES: SetDocument was called,
+  // reports are as many as members.
   ClaimantStep Next(const std::vector<MemberReport>& reports);
+
+  uint64_t claims() const { return claims_; }  // computed so far
 
  private:
   enum class Before : uint8_t { kUnknown, kForward, kBack };
@@ -106,7 +110,14 @@ class Claimant {
     uint64_t since = 0;  // the document in which this view was there first, as far as is known
     Before before = Before::kUnknown;
   };
+  struct ToDo {
+    PartitionChange change;
+    uint64_t view_epoch = 0;  // of the partition when it was claimed
+    bool moves() const { return change.add != kNoMember || change.remove != kNoMember; }
+  };
   class Turn;
+
+  void KeepWhatIsToDo(const RingDocument& next);
 
   ClaimantOptions options_;
   std::optional<RingDocument> document_;
@@ -115,7 +126,12 @@ class Claimant {
   std::vector<uint64_t> guests_;   // by member: as it said last
   // By partition: for which view's epoch members have said to be through.
   std::map<uint32_t, std::map<MemberIndex, uint64_t>> through_;
-  std::optional<std::vector<PartitionChange>> changes_;  // NextChanges of the document
+  // What NextChanges said, less what was begun since; nothing when it has to be asked anew: also
+  // when a document is not the one made here, since two claims that are carried out by turns would
+  // move more than one.
+  std::optional<std::vector<ToDo>> to_do_;
+  std::optional<RingDocument> made_;  // by the last Next
+  uint64_t claims_ = 0;
 };
 
 }  // namespace redynamo

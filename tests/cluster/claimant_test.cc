@@ -294,6 +294,36 @@ TEST_CASE("claimant: only so many partitions begin to move at once, and so many 
   CHECK(step.what == "64 begin to move");
 }
 
+TEST_CASE("claimant: a whole change takes few claims, and documents by the limits") {
+  RingDocument document = *WithChange(Ring(3, 64), ClaimantWorld::Join(4));
+  RingPlan plan = *PlanChange(Ring(3, 64), ClaimantWorld::Join(4));
+  Claimant claimant = Of(document, {.moves_at_once_per_receiver = 8});
+  int documents = 0, remaining = 48;
+  while (true) {
+    for (size_t m = 0; m < document.members.size(); m++) {  // all is done at once
+      wire::ViewProgress message{.ring_epoch = document.epoch};
+      for (size_t p = 0; p < document.views.size(); p++) {
+        message.entries.push_back({uint16_t(p), document.views[p].epoch});
+      }
+      claimant.OnProgress(document.members[m].id.bytes, message);
+    }
+    ClaimantStep step = claimant.Next(AllAt(document));
+    CHECK(step.remaining <= remaining);
+    remaining = step.remaining;
+    if (!step.next) break;
+    documents++;
+    document = *step.next;
+    claimant.SetDocument(document);
+  }
+  CHECK(documents >= 48 / 8 * 2);
+  CHECK(documents < 48 / 8 * 2 + 8);
+  CHECK(claimant.claims() <= 4);
+  CHECK(document.members[3].state == MemberState::kMember);
+  for (size_t p = 0; p < document.views.size(); p++) {
+    CHECK(document.views[p].homes.SameMembers(plan.claim.homes[p]));
+  }
+}
+
 TEST_CASE("claimant: nothing begins to move to a node that is not there") {
   RingDocument document = *WithChange(Ring(3, 64), ClaimantWorld::Join(4));
   std::vector<MemberReport> reports = AllAt(document);
