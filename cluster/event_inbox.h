@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Peers' records that are being joined here, and what may be acknowledged of them: a record counts
 // once it is joined and its log position is safe ("ack only when durable"), and acknowledgements
-// are cumulative per link, so the first one that is not ready holds back those behind it.
+// are cumulative, so the first one that is not ready holds back those behind it.
+//
+// A record comes with its place: which link of its sender (a generation), and the how manieth
+// record on it, from 1. So one that another connection to the same peer has carried ahead of its
+// elders (links.h) does not vouch for them.
+//
+//   places that came     1  2  4  3      ready and safe     1  2  -  4      acknowledged: 2
 //
 // One thread.
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <optional>
 
@@ -15,28 +20,37 @@
 
 namespace redynamo {
 
+// A place is a generation and, in its low bits, a count.
+inline constexpr int kPlaceBits = 40;
+
 class EventInbox {
  public:
-  // A record has come; gives a token for Joined.
-  uint64_t Received(const Id128& peer, uint64_t number) {
-    Peer& from = peers_[peer];
-    from.waiting.push_back({number, next_token_, kNotJoined});
-    return next_token_++;
+  // A record has come.
+  void Received(const Id128& peer, uint64_t place) {
+    auto [it, fresh] = peers_.try_emplace(peer);
+    Peer& from = it->second;
+    uint64_t generation = place >> kPlaceBits;
+    if (fresh || generation > from.next >> kPlaceBits) {
+      from = {generation << kPlaceBits | 1, {}};
+    }
+    if (place >= from.next) from.waiting.try_emplace(place, kNotJoined);
   }
-  // It is in the log up to `position`. A token of a link that is gone is ignored.
-  void Joined(const Id128& peer, uint64_t token, uint64_t position) { Set(peer, token, position); }
+  // It is in the log up to `position`. Nothing when its link is gone.
+  void Joined(const Id128& peer, uint64_t place, uint64_t position) { Set(peer, place, position); }
   // It was refused, and has been answered for itself.
-  void Refused(const Id128& peer, uint64_t token) { Set(peer, token, kRefused); }
+  void Refused(const Id128& peer, uint64_t place) { Set(peer, place, kRefused); }
 
-  // The newest number up to which all is safe now; nullopt when there is no news.
+  // The newest place up to which all is safe now; nullopt when there is no news.
   std::optional<uint64_t> Acknowledgeable(const Id128& peer, uint64_t safe_position) {
     auto it = peers_.find(peer);
     if (it == peers_.end()) return std::nullopt;
     Peer& from = it->second;
     std::optional<uint64_t> up_to;
-    while (!from.waiting.empty() && from.waiting.front().position <= safe_position) {
-      up_to = from.waiting.front().number;
-      from.waiting.pop_front();
+    while (!from.waiting.empty()) {
+      auto first = from.waiting.begin();
+      if (first->first != from.next || first->second > safe_position) break;
+      up_to = from.next++;
+      from.waiting.erase(first);
     }
     return up_to;
   }
@@ -49,24 +63,17 @@ class EventInbox {
  private:
   static constexpr uint64_t kNotJoined = UINT64_MAX;
   static constexpr uint64_t kRefused = 0;  // holds nothing back
-  struct Waiting {
-    uint64_t number, token, position;
-  };
   struct Peer {
-    std::deque<Waiting> waiting;
+    uint64_t next = 0;                     // place that has to come or to become safe
+    std::map<uint64_t, uint64_t> waiting;  // place -> position
   };
-  void Set(const Id128& peer, uint64_t token, uint64_t position) {
+  void Set(const Id128& peer, uint64_t place, uint64_t position) {
     auto it = peers_.find(peer);
-    if (it == peers_.end() || it->second.waiting.empty()) return;
-    uint64_t first = it->second.waiting.front().token;
-    for (Waiting& waiting : it->second.waiting) {
-      if (token < first) return;
-      if (waiting.token == token) waiting.position = position;
-      if (waiting.token >= token) return;
-    }
+    if (it == peers_.end()) return;
+    auto waiting = it->second.waiting.find(place);
+    if (waiting != it->second.waiting.end()) waiting->second = position;
   }
 
-  uint64_t next_token_ = 1;
   std::map<Id128, Peer> peers_;
 };
 

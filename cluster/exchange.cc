@@ -2,6 +2,7 @@
 #include "cluster/exchange.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "base/log_line.h"
@@ -21,28 +22,75 @@ Status BadPartition() { return Corruption("a message names a partition that does
 
 }  // namespace
 
-Exchange::Exchange(Engine& engine, Links& links, HomesOf homes_of, int partitions)
-    : engine_(engine), links_(links), homes_of_(std::move(homes_of)), partitions_(partitions) {}
+Exchange::Exchange(Engine& engine, Links& links, const Id128& self, PlaceOf place_of,
+                   int partitions)
+    : engine_(engine),
+      links_(links),
+      self_(self),
+      place_of_(std::move(place_of)),
+      partitions_(partitions),
+      view_epochs_(size_t(partitions)) {
+  for (int p = 0; p < partitions_; p++) view_epochs_[size_t(p)] = place_of_(p).epoch;
+}
 
 Exchange::Peer* Exchange::Find(const Id128& peer) {
   auto it = peers_.find(peer);
   return it == peers_.end() ? nullptr : &it->second;
 }
 
-bool Exchange::Shared(const Id128& peer, int partition) const {
-  std::vector<Id128> homes = homes_of_(partition);
-  return std::find(homes.begin(), homes.end(), peer) != homes.end();
+// Writers are told by all who hold something, and once more when that is gone; others by writers,
+// once they have said that they hold something.
+bool Exchange::Tells(const Id128& id, const Peer& peer, int partition) {
+  const Place& place = place_of_(partition);
+  const Replica& replica = peer.places[size_t(partition)];
+  if (!place.Writes(id)) return place.self_writes && replica.known;
+  return place.self_writes || replica.told_held || engine_.HoldsReplica(partition);
+}
+
+// Of who holds something that its clock does not say: half of a full sync, perhaps.
+uint64_t Exchange::IrregularHash(int partition) {
+  uint64_t hash = engine_.IrregularHash(partition);
+  if (hash != 0 || engine_.ClockHash(partition) != 0 || place_of_(partition).self_writes) {
+    return hash;
+  }
+  return engine_.HoldsReplica(partition) ? 1 : 0;
+}
+
+// What a peer had before it came to be a writer again, it may have let go of.
+void Exchange::NoteWriters(const Id128& id, Peer* peer) {
+  for (int p = 0; p < partitions_; p++) {
+    Replica& replica = peer->places[size_t(p)];
+    bool writer = place_of_(p).Writes(id);
+    if (writer != replica.writer) replica = Replica{.writer = writer};
+  }
+}
+
+void Exchange::ViewsChanged() {
+  for (auto& [id, peer] : peers_) {
+    NoteWriters(id, &peer);
+    for (int p = 0; p < partitions_; p++) {
+      if (place_of_(p).epoch != view_epochs_[size_t(p)]) peer.places[size_t(p)].told = false;
+    }
+  }
+  for (int p = 0; p < partitions_; p++) view_epochs_[size_t(p)] = place_of_(p).epoch;
 }
 
 void Exchange::PeerUp(const Id128& id, const Id128& actor) {
   Peer& peer = peers_[id];
   if (peer.places.empty() || peer.actor != actor) {
-    peer.places.assign(size_t(partitions_), Place());
+    peer.places.assign(size_t(partitions_), Replica());
     peer.actor = actor;
+    NoteWriters(id, &peer);
   }
-  for (Place& place : peer.places) place.told = false;
+  for (Replica& replica : peer.places) replica.told = false;
   peer.eager = true;
   Tell(id, peer, true);
+}
+
+void Exchange::SelfRotated() {
+  for (auto& [id, peer] : peers_) {
+    for (Replica& replica : peer.places) replica.told = false;
+  }
 }
 
 void Exchange::PeerDown(const Id128& id) {
@@ -81,7 +129,7 @@ void Exchange::Tick(int64_t now_ms) {
     Tell(id, peer, false);
     peer.eager = false;
     for (int p = 0; p < partitions_; p++) {
-      Place& place = peer.places[size_t(p)];
+      Replica& place = peer.places[size_t(p)];
       if (place.missing_since_ms < 0 || now_ms - place.missing_since_ms < kGraceMs) continue;
       place.missing_since_ms = now_ms;  // asked again if this does not help
       Want(id, peer, p, false);
@@ -96,19 +144,21 @@ void Exchange::Tell(const Id128& id, Peer& peer, bool all) {
   wire::Clocks clocks;
   std::string bytes;
   for (int p = 0; p < partitions_; p++) {
-    Place& place = peer.places[size_t(p)];
+    Replica& place = peer.places[size_t(p)];
     uint64_t hash = engine_.ClockHash(p);
     bool changed = !place.told || place.told_hash != hash;
-    int slice = p / kHashesPerTell;
-    if (changed && hash != 0 && Shared(id, p)) {
+    bool in_turn = all || p / kHashesPerTell == peer.next_slice;
+    if (!(changed || in_turn) || !Tells(id, peer, p)) continue;
+    if (changed && hash != 0) {
       bytes.clear();
       engine_.ClockOf(p).EncodeTo(&bytes);
       tellings_.push_back({position, id, uint16_t(p), bytes, {}});
-    } else if ((all || slice == peer.next_slice) && Shared(id, p)) {
-      clocks.entries.push_back({uint16_t(p), hash, engine_.IrregularHash(p)});
+    } else if (in_turn || hash != place.told_hash) {
+      clocks.entries.push_back({uint16_t(p), hash, IrregularHash(p)});
     }
     place.told = true;
     place.told_hash = hash;
+    place.told_held = hash != 0 || engine_.HoldsReplica(p);
   }
   peer.next_slice = (peer.next_slice + 1) % std::max(1, partitions_ / kHashesPerTell);
   if (!clocks.entries.empty()) tellings_.push_back({position, id, 0, {}, std::move(clocks)});
@@ -131,7 +181,13 @@ Status Exchange::On(const Id128& id, const wire::Clocks& message) {
   if (!peer) return Status::Ok();
   for (const wire::Clocks::Entry& entry : message.entries) {
     if (entry.partition >= partitions_) return BadPartition();
-    Place& place = peer->places[entry.partition];
+    Replica& place = peer->places[entry.partition];
+    if (entry.clock_hash == 0 && !place.writer) {
+      bool holds = entry.irregular_hash != 0;
+      if (!holds) place = Replica();  // a guest that has let its replica go
+      place.known = holds;
+      continue;
+    }
     bool same = entry.clock_hash == engine_.ClockHash(entry.partition);
     if (same && entry.irregular_hash == engine_.IrregularHash(entry.partition)) {
       Learn(id, *peer, entry.partition, engine_.ClockOf(entry.partition));
@@ -139,7 +195,9 @@ Status Exchange::On(const Id128& id, const wire::Clocks& message) {
     }
     // Whose dots are missing where, a report will say; rows known beyond the clocks are pulled.
     if (!same) place.told = false;
-    if (same && place.missing_since_ms < 0) place.missing_since_ms = now_ms_;
+    if (!place.writer) place.known = true;  // so that it is told, and says what it has
+    bool pulls = place_of_(entry.partition).self_writes;
+    if (same && pulls && place.missing_since_ms < 0) place.missing_since_ms = now_ms_;
   }
   return Status::Ok();
 }
@@ -159,12 +217,10 @@ Status Exchange::On(const Id128& id, const wire::Report& message) {
 }
 
 void Exchange::Learn(const Id128& id, Peer& peer, int partition, const ReplicaClock& clock) {
-  Place& place = peer.places[size_t(partition)];
-  // What it says is durable, so it only grows: of two links that overlap, the older report may come
-  // last.
-  place.clock.Join(clock);
+  Replica& place = peer.places[size_t(partition)];
+  place.clock.Join(clock);  // of two links that overlap, the older report may come last
   place.known = true;
-  if (engine_.ClockOf(partition).Covers(clock)) {
+  if (!place_of_(partition).self_writes || engine_.ClockOf(partition).Covers(clock)) {
     place.missing_since_ms = -1;
   } else {
     // A pull may fail, or find the partition being fetched from another one: Tick asks again.
@@ -174,10 +230,11 @@ void Exchange::Learn(const Id128& id, Peer& peer, int partition, const ReplicaCl
   ForgetDots(partition);
 }
 
-// What every home has seen needs no entry in the index any more (invariant I7).
+// What every writer has seen needs no entry in the index any more (invariant I7).
 void Exchange::ForgetDots(int partition) {
   ReplicaClock everyone = engine_.ClockOf(partition);
-  for (const Id128& id : homes_of_(partition)) {
+  for (const Id128& id : place_of_(partition).writers) {
+    if (id == self_) continue;
     Peer* peer = Find(id);
     if (!peer || !peer->places[size_t(partition)].known) return;
     const ReplicaClock& theirs = peer->places[size_t(partition)].clock;
@@ -189,7 +246,7 @@ void Exchange::ForgetDots(int partition) {
 // --- pulling ---
 
 void Exchange::Want(const Id128& id, Peer& peer, int partition, bool first) {
-  if (!Shared(id, partition) || !peer.queued.insert(partition).second) return;
+  if (!peer.queued.insert(partition).second) return;
   if (first) {
     peer.wanted.push_front(partition);
   } else {
@@ -359,11 +416,12 @@ void Exchange::Finish(const Id128& id, uint64_t request_id, const Status& status
     full_under_way_.erase(partition);
     // One source may lack the latest.
     for (auto& [other, state] : peers_) {
-      if (other != id && links_.IsUp(other)) Want(other, state, partition, true);
+      bool has = place_of_(partition).Writes(other) || state.places[size_t(partition)].known;
+      if (other != id && has && links_.IsUp(other)) Want(other, state, partition, true);
     }
   }
   if (status.ok()) {
-    Place& place = peer.places[size_t(partition)];
+    Replica& place = peer.places[size_t(partition)];
     if (place.known && engine_.ClockOf(partition).Covers(place.clock)) place.missing_since_ms = -1;
   } else {
     stats_.failed++;
@@ -378,7 +436,7 @@ uint64_t Exchange::BehindCount(const Id128& id) const {
   auto it = peers_.find(id);
   uint64_t behind = 0;
   for (int p = 0; p < partitions_; p++) {
-    if (engine_.ClockHash(p) == 0 || !Shared(id, p)) continue;
+    if (engine_.ClockHash(p) == 0 || !place_of_(p).Writes(id)) continue;
     bool known = it != peers_.end() && it->second.places[size_t(p)].known;
     if (!known || !it->second.places[size_t(p)].clock.Covers(engine_.ClockOf(p))) behind++;
   }
@@ -388,13 +446,44 @@ uint64_t Exchange::BehindCount(const Id128& id) const {
 bool Exchange::AllTold() const {
   for (int p = 0; p < partitions_; p++) {
     if (engine_.ClockHash(p) == 0) continue;
-    for (const Id128& id : homes_of_(p)) {
-      auto it = peers_.find(id);
-      if (it == peers_.end() || !it->second.places[size_t(p)].known) return false;
-      if (!it->second.places[size_t(p)].clock.Covers(engine_.ClockOf(p))) return false;
-    }
+    if (!WritersCover(p, engine_.ClockOf(p), nullptr)) return false;
   }
   return true;
+}
+
+bool Exchange::WritersCover(int partition, const ReplicaClock& clock,
+                            std::vector<Id128>* missing) const {
+  bool all = true;
+  for (const Id128& id : place_of_(partition).writers) {
+    if (id == self_) continue;
+    auto it = peers_.find(id);
+    const Replica* replica = it == peers_.end() ? nullptr : &it->second.places[size_t(partition)];
+    if (replica && replica->known && replica->clock.Covers(clock)) continue;
+    all = false;
+    if (missing) missing->push_back(id);
+  }
+  return all;
+}
+
+ReplicaClock Exchange::WritersClock(int partition) const {
+  std::optional<ReplicaClock> everyone;
+  for (const Id128& id : place_of_(partition).writers) {
+    if (id == self_) continue;
+    auto it = peers_.find(id);
+    if (it == peers_.end() || !it->second.places[size_t(partition)].known) return {};
+    const ReplicaClock& theirs = it->second.places[size_t(partition)].clock;
+    everyone = everyone ? everyone->Minus(everyone->Minus(theirs)) : theirs;
+  }
+  return everyone.value_or(ReplicaClock());
+}
+
+std::vector<Id128> Exchange::GuestsOf(int partition) const {
+  std::vector<Id128> out;
+  for (const auto& [id, peer] : peers_) {
+    const Replica& replica = peer.places[size_t(partition)];
+    if (replica.known && !replica.writer && !replica.clock.empty()) out.push_back(id);
+  }
+  return out;
 }
 
 }  // namespace redynamo

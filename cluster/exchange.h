@@ -17,6 +17,11 @@
 // rows of the partition are fetched from it, piece by piece, and what the others have beyond is
 // pulled.
 //
+// In a ring of more nodes than homes, a *writer* of a partition is a home, or one on its way to be
+// one; it pulls from all. Who holds a replica and is no writer is a *guest* (it stood in for a
+// home) or has left the homes: it tells the writers, which pull from it and tell it what they have,
+// until it may let its replica go (guests.h).
+//
 // What is told is durable, else a peer would let go of what a power cut takes back here. All of it
 // is idempotent, may stop anywhere, and goes on from the clocks. Data thread only.
 #pragma once
@@ -30,6 +35,7 @@
 #include <vector>
 
 #include "cluster/links.h"
+#include "cluster/placement.h"
 #include "storage/engine.h"
 
 namespace redynamo {
@@ -43,16 +49,20 @@ struct ExchangeStats {
 
 class Exchange {
  public:
-  // Peers that share the partition, this node left out.
-  using HomesOf = std::function<std::vector<Id128>(int partition)>;
+  // By whom a partition is written: placement.h.
+  using PlaceOf = std::function<const Place&(int partition)>;
   // Of a pull that was waited for: all that the peer had when asked is joined here.
   using Done = std::function<void(const Status&)>;
 
-  Exchange(Engine& engine, Links& links, HomesOf homes_of, int partitions);
+  Exchange(Engine& engine, Links& links, const Id128& self, PlaceOf place_of, int partitions);
 
   // `actor`: under which it writes. Another one than before: what it had may have been lost.
   void PeerUp(const Id128& peer, const Id128& actor);
   void PeerDown(const Id128& peer);
+  // This node writes under another actor: its peers have forgotten what it had told them.
+  void SelfRotated();
+  // Other views: who comes to be a writer begins with nothing.
+  void ViewsChanged();
   void Tick(int64_t now_ms);
   // The log is safe up to there: what was to be told as of that position may go.
   void LogAdvanced(uint64_t position);
@@ -67,16 +77,26 @@ class Exchange {
   Status On(const Id128& peer, const wire::FullGet& message);
   Status On(const Id128& peer, const wire::FullPiece& message);
 
-  // Partitions in which the peer's clock, as last told, is not known to cover this node's.
+  // Partitions that the peer writes, and in which its clock, as last told, is not known to cover
+  // this node's.
   uint64_t BehindCount(const Id128& peer) const;
-  // True when every home is known to have all that this node has.
+  // True when every writer is known to have all that this node has.
   bool AllTold() const;
+  // Whether the writers are known to have all of `clock`; `missing`, if any, gets those that do
+  // not.
+  bool WritersCover(int partition, const ReplicaClock& clock, std::vector<Id128>* missing) const;
+  // What every writer (this node left out) is known to have durably; empty while one has not said.
+  ReplicaClock WritersClock(int partition) const;
+  // Peers that hold a replica and are no writers, as far as they have said so.
+  std::vector<Id128> GuestsOf(int partition) const;
   const ExchangeStats& stats() const { return stats_; }
 
  private:
-  struct Place {             // a partition as a peer has it
+  struct Replica {           // a partition as a peer has it
+    bool writer = false;     // as of the views that ViewsChanged has seen
     uint64_t told_hash = 0;  // of the clock that it was last told
     bool told = false;
+    bool told_held = false;  // that there is something here
     bool known = false;
     ReplicaClock clock;             // all that it has ever said, for an older report may come later
     int64_t missing_since_ms = -1;  // it has what is missing here
@@ -90,7 +110,7 @@ class Exchange {
   };
   struct Peer {
     Id128 actor{};
-    std::vector<Place> places;
+    std::vector<Replica> places;
     std::deque<int> wanted;  // partitions to pull
     std::set<int> queued;
     std::map<uint64_t, Request> under_way;     // by request id
@@ -108,7 +128,9 @@ class Exchange {
               const std::function<void()>& go_on);
   void Learn(const Id128& id, Peer& peer, int partition, const ReplicaClock& clock);
   void ForgetDots(int partition);
-  bool Shared(const Id128& peer, int partition) const;
+  bool Tells(const Id128& id, const Peer& peer, int partition);
+  uint64_t IrregularHash(int partition);
+  void NoteWriters(const Id128& id, Peer* peer);
   Peer* Find(const Id128& peer);
 
   // A report or hashes that wait until they are durable.
@@ -122,8 +144,10 @@ class Exchange {
 
   Engine& engine_;
   Links& links_;
-  HomesOf homes_of_;
+  Id128 self_;
+  PlaceOf place_of_;
   int partitions_;
+  std::vector<uint64_t> view_epochs_;  // by partition, as of the last ViewsChanged
   std::map<Id128, Peer> peers_;
   std::deque<Telling> tellings_;
   std::set<int> full_under_way_;  // partitions

@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#include "cluster/claim.h"
+#include "cluster/plan.h"
 
 namespace redynamo {
 
@@ -15,7 +15,12 @@ wire::Bootstrap Forming::Message() const {
   wire::Bootstrap message;
   message.expected = expected_;
   for (const auto& [id, member] : members_) {
-    message.members.push_back({id, 0, member.ring_address, member.client_address});
+    message.members.push_back({.node_id = id,
+                               .ring_address = member.ring_address,
+                               .client_address = member.client_address,
+                               .host = member.host,
+                               .zone = member.zone,
+                               .weight = member.weight});
   }
   return message;
 }
@@ -28,8 +33,12 @@ Result<bool> Forming::Learn(const wire::Bootstrap& message) {
   }
   std::map<Id128, Self> all = members_;
   for (const wire::Bootstrap::Member& member : message.members) {
-    all.try_emplace(member.node_id, Self{member.node_id, std::string(member.ring_address),
-                                         std::string(member.client_address)});
+    all.try_emplace(member.node_id, Self{.node_id = member.node_id,
+                                         .ring_address = std::string(member.ring_address),
+                                         .client_address = std::string(member.client_address),
+                                         .host = std::string(member.host),
+                                         .zone = std::string(member.zone),
+                                         .weight = member.weight});
   }
   if (all.size() > expected_) {
     return InvalidArgument("more than the " + std::to_string(expected_) +
@@ -41,40 +50,35 @@ Result<bool> Forming::Learn(const wire::Bootstrap& message) {
   return news;
 }
 
+Result<Member> MemberOf(const wire::Bootstrap::Member& said) {
+  Member member;
+  member.id.bytes = said.node_id;
+  RingAddress client;
+  if (!RingAddress::Parse(said.ring_address, &member.ring_address) ||
+      !RingAddress::Parse(said.client_address, &client)) {
+    return InvalidArgument("a node announces an address that is none: '" +
+                           std::string(said.ring_address) + "', '" +
+                           std::string(said.client_address) + "'");
+  }
+  member.client_host = client.host;
+  member.client_port = client.port;
+  member.host = said.host;
+  member.zone = said.zone;
+  member.weight = said.weight;
+  return member;
+}
+
 Result<RingDocument> FirstDocument(const Forming& forming, int n, Random& random) {
-  if (int(forming.members().size()) > n) {
-    return InvalidArgument("a ring of more than ring-n nodes cannot be formed yet: ring-n is " +
-                           std::to_string(n) + ", ring-bootstrap " +
-                           std::to_string(forming.members().size()));
+  Id128 cluster_id{};
+  for (uint8_t& byte : cluster_id) byte = uint8_t(random.Next());
+  std::vector<Member> members;
+  wire::Bootstrap said = forming.Message();
+  for (const wire::Bootstrap::Member& one : said.members) {
+    Result<Member> member = MemberOf(one);
+    if (!member.ok()) return member.status();
+    members.push_back(std::move(*member));
   }
-  RingDocument document;
-  for (uint8_t& byte : document.cluster_id) byte = uint8_t(random.Next());
-  document.seed = random.Next() | 1;
-  document.epoch = 1;
-  document.n = n;
-  for (const auto& [id, known] : forming.members()) {
-    Member& member = document.members.emplace_back();
-    member.id.bytes = id;
-    member.state = MemberState::kMember;
-    RingAddress client;
-    if (!RingAddress::Parse(known.ring_address, &member.ring_address) ||
-        !RingAddress::Parse(known.client_address, &client)) {
-      return InvalidArgument("a node announces an address that is none: '" + known.ring_address +
-                             "', '" + known.client_address + "'");
-    }
-    member.client_host = client.host;
-    member.client_port = client.port;
-  }
-  document.views.resize(size_t(kRingPartitionsDefault));
-  ClaimInput wishes = ClaimInputOf(document);
-  Claim claim = ClaimHomes(wishes);
-  for (size_t p = 0; p < document.views.size(); p++) {
-    document.views[p].epoch = 1;
-    document.views[p].homes = claim.homes[p];
-  }
-  Status valid = ValidateRingDocument(document);
-  if (!valid.ok()) return valid;
-  return document;
+  return NewRing(cluster_id, random.Next() | 1, kRingPartitionsDefault, n, std::move(members));
 }
 
 }  // namespace redynamo

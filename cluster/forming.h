@@ -24,6 +24,8 @@ class Forming {
   struct Self {
     Id128 node_id{};
     std::string ring_address, client_address;
+    std::string host{}, zone{};  // failure domains, see ring_document.h
+    uint32_t weight = kRingWeightDefault;
   };
 
   Forming(Self self, uint32_t expected);
@@ -46,9 +48,11 @@ class Forming {
   std::map<Id128, Self> members_;
 };
 
-// The first document of the ring that the members form: every one of them is a home of every
-// partition, and each is the first home of as many. kInvalidArgument when there are more members
-// than `n`: this version makes no such rings.
+// What a blank node has said of itself; kInvalidArgument when it cannot be.
+Result<Member> MemberOf(const wire::Bootstrap::Member& said);
+
+// The first document of the ring that the members form, with `n` replicas of each partition.
+// kInvalidArgument when what they say of themselves cannot be.
 Result<RingDocument> FirstDocument(const Forming& forming, int n, Random& random);
 
 }  // namespace redynamo

@@ -5,13 +5,10 @@
 
 namespace redynamo {
 
-void FreshReads::Start(std::vector<Key> keys, int others, int64_t now_ms, int64_t deadline_ms,
-                       Done done) {
+bool FreshReads::Start(std::vector<Key> keys, int64_t now_ms, int64_t deadline_ms, Done done) {
   now_ms_ = now_ms;
-  stats_.reads++;
   uint64_t group_id = next_id_++;
   Group& group = groups_[group_id];
-  group.open = keys.size();
   group.deadline_ms = deadline_ms;
   group.done = std::move(done);
   for (Key& key : keys) {
@@ -19,16 +16,51 @@ void FreshReads::Start(std::vector<Key> keys, int others, int64_t now_ms, int64_
     KeyRead& read = reads_[id];
     read.key = std::move(key);
     read.group = group_id;
-    read.needed = others;
-    read.hash = engine_.KeyStateHash(read.key.database, read.key.name);
-    for (int i = 0; i < others; i++) AskNext(id, read, now_ms);
+    group.open++;
+    if (Begin(id, read)) continue;
+    reads_.erase(id);
+    group.open--;
+  }
+  if (group.open > 0) {
+    stats_.reads++;
+    return true;
+  }
+  groups_.erase(group_id);
+  return false;
+}
+
+// False when nobody has to be asked.
+bool FreshReads::Begin(uint64_t id, KeyRead& read) {
+  read.choice = choose_(read.key.partition);
+  read.needed = read.choice.needed;
+  read.asked = 0;
+  read.waiting = 0;
+  read.hash = engine_.KeyStateHash(read.key.database, read.key.name);
+  for (int i = 0; i < read.choice.needed; i++) AskNext(id, read, now_ms_);
+  return read.choice.needed > 0;
+}
+
+void FreshReads::Restart(uint64_t ring_epoch) {
+  ring_epoch_ = ring_epoch;
+  std::map<uint64_t, KeyRead> reads;
+  reads.swap(reads_);
+  questions_.clear();
+  for (auto& [old_id, read] : reads) {
+    uint64_t id = next_id_++;  // pulls for the old one mean nothing any more
+    KeyRead& again = reads_[id];
+    again = std::move(read);
+    if (!Begin(id, again)) {
+      again.needed = 1;
+      again.waiting = 1;
+      Agreed(id);
+    }
   }
 }
 
 // REQUIRES: the caller sees to what happens when nobody is left to be asked.
 void FreshReads::AskNext(uint64_t id, KeyRead& read, int64_t now_ms) {
-  while (read.asked < read.key.replicas.size()) {
-    const Id128& peer = read.key.replicas[read.asked++];
+  while (read.asked < read.choice.replicas.size()) {
+    const Id128& peer = read.choice.replicas[read.asked++];
     wire::Read message;
     message.request_id = next_id_++;
     message.database = uint32_t(read.key.database);
@@ -49,6 +81,7 @@ Status FreshReads::On(const Id128& peer, const wire::ReadReply& message) {
   auto it = reads_.find(id);
   if (it == reads_.end()) return Status::Ok();
   KeyRead& read = it->second;
+  if (message.view_epoch > ring_epoch_) return Status::Ok();  // see Restart
   if (message.flags & (wire::ReadReply::kRecovering | wire::ReadReply::kFailed)) {
     Unanswered(id);
     return Status::Ok();
@@ -126,7 +159,7 @@ void FreshReads::Tick(int64_t now_ms) {
   }
   for (uint64_t id : late) End(id, {StatusCode::kIoError, "too few replicas answered in time"});
   for (auto& [id, read] : reads_) {
-    if (now_ms - read.asked_ms < kHedgeMs || read.asked == read.key.replicas.size()) continue;
+    if (now_ms - read.asked_ms < kHedgeMs || read.asked == read.choice.replicas.size()) continue;
     stats_.hedged++;
     AskNext(id, read, now_ms);
   }

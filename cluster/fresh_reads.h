@@ -35,15 +35,25 @@ class FreshReads {
     int database;
     std::string name;
     int partition;
-    std::vector<Id128> replicas;  // other homes that can be reached, in the order to ask them
   };
+  // As the views and the health of peers are now.
+  struct Choice {
+    std::vector<Id128> replicas;  // other ones that can be reached, in the order to ask them
+    int needed = 0;               // answers
+  };
+  using Choose = std::function<Choice(int partition)>;
 
-  FreshReads(Engine& engine, Links& links, Exchange& exchange)
-      : engine_(engine), links_(links), exchange_(exchange) {}
+  FreshReads(Engine& engine, Links& links, Exchange& exchange, Choose choose)
+      : engine_(engine), links_(links), exchange_(exchange), choose_(std::move(choose)) {}
 
-  // `done` is called once, not from within, when `others` replicas of each key have agreed or been
-  // joined, or there are too few that answer by the deadline.
-  void Start(std::vector<Key> keys, int others, int64_t now_ms, int64_t deadline_ms, Done done);
+  // `done` is called once, not from within, when enough replicas of each key have agreed or been
+  // joined, or there are too few that answer by the deadline. False when no answer is needed: then
+  // it is not called.
+  bool Start(std::vector<Key> keys, int64_t now_ms, int64_t deadline_ms, Done done);
+  // The views have changed: what is under way is asked anew, for it is the newest view that says
+  // whose answers count. Answers that come with a newer ring epoch are not counted but wait for
+  // this.
+  void Restart(uint64_t ring_epoch);
 
   Status On(const Id128& peer, const wire::ReadReply& message);
   void LinkDown(const Id128& peer);
@@ -61,9 +71,10 @@ class FreshReads {
   };
   struct KeyRead {
     Key key;
+    Choice choice;
     uint64_t group = 0;
-    int needed = 0;
-    size_t asked = 0;  // of key.replicas
+    int needed = 0;    // still
+    size_t asked = 0;  // of choice.replicas
     int waiting = 0;   // that have been asked and have not answered
     int64_t asked_ms = 0;
     uint64_t hash = 0;  // of the local copy when asked
@@ -73,6 +84,7 @@ class FreshReads {
     Id128 peer{};
     int64_t asked_ms = 0;
   };
+  bool Begin(uint64_t id, KeyRead& read);
   void AskNext(uint64_t id, KeyRead& read, int64_t now_ms);
   void Agreed(uint64_t id);
   void Unanswered(uint64_t id);
@@ -81,6 +93,8 @@ class FreshReads {
   Engine& engine_;
   Links& links_;
   Exchange& exchange_;
+  Choose choose_;
+  uint64_t ring_epoch_ = 0;
   std::map<uint64_t, Group> groups_;
   std::map<uint64_t, KeyRead> reads_;
   std::map<uint64_t, Question> questions_;  // by request id

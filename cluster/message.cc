@@ -29,6 +29,7 @@ std::string_view MessageName(MessageKind kind) {
     case MessageKind::kRingAccept: return "RING_ACCEPT";
     case MessageKind::kRingAccepted: return "RING_ACCEPTED";
     case MessageKind::kViewProgress: return "VIEW_PROGRESS";
+    case MessageKind::kJoinRefused: return "JOIN_REFUSED";
     case MessageKind::kEvents: return "EVENTS";
     case MessageKind::kEventsAck: return "EVENTS_ACK";
     case MessageKind::kClocks: return "CLOCKS";
@@ -328,6 +329,7 @@ Status Read::Decode(std::string_view payload, Read* out) {
 
 void ReadReply::EncodeTo(std::string* out) const {
   PutVarint(out, request_id);
+  PutVarint(out, view_epoch);
   PutVarint(out, flags);
   PutFixed64(out, hash);
   PutLengthPrefixed(out, rows);
@@ -336,6 +338,7 @@ void ReadReply::EncodeTo(std::string* out) const {
 Status ReadReply::Decode(std::string_view payload, ReadReply* out) {
   FieldReader in(payload);
   out->request_id = in.Number();
+  out->view_epoch = in.Number();
   out->flags = uint32_t(in.Number(UINT32_MAX));
   out->hash = in.Hash();
   out->rows = in.Bytes();
@@ -347,6 +350,7 @@ void Forward::EncodeTo(std::string* out) const {
   PutVarint(out, view_epoch);
   PutVarint(out, database);
   PutVarint(out, resp_version);
+  PutVarint(out, hops);
   PutVarint(out, flags);
   PutVarint(out, args.size());
   for (std::string_view arg : args) PutLengthPrefixed(out, arg);
@@ -358,6 +362,7 @@ Status Forward::Decode(std::string_view payload, Forward* out) {
   out->view_epoch = in.Number();
   out->database = uint32_t(in.Number(kDatabaseMax));
   out->resp_version = uint32_t(in.Number(3));
+  out->hops = uint32_t(in.Number(kHopsMax));
   out->flags = uint32_t(in.Number(UINT32_MAX));
   size_t count = in.Count(kForwardArgsMax, 1);
   out->args.clear();

@@ -40,6 +40,7 @@ enum class MessageKind : uint8_t {
   kRingAccept = 15,
   kRingAccepted = 16,
   kViewProgress = 17,
+  kJoinRefused = 18,
   kEvents = 20,
   kEventsAck = 21,
   kClocks = 30,
@@ -61,6 +62,8 @@ std::string_view MessageName(MessageKind kind);
 // --- bounds ---
 inline constexpr uint32_t kWireVersion = 1;  // of the coding of this header
 inline constexpr size_t kAddressBytesMax = 300;
+inline constexpr size_t kLabelBytesMax = 255;
+inline constexpr size_t kReasonBytesMax = 1000;
 inline constexpr uint32_t kPartitionsMax = 16384;  // a partition is a range of at least one slot
 inline constexpr uint32_t kDatabaseMax = 65535;
 inline constexpr size_t kMembersMax = 1024;  // of a ring
@@ -172,16 +175,25 @@ struct RingDocument {
   bool operator==(const RingDocument&) const = default;
 };
 
-// Blank nodes on their way to a first ring: the sender, and all the blank nodes it has heard of.
+// Blank nodes on their way to a ring: the sender and, when they form one, all the blank nodes it
+// has heard of.
 struct Bootstrap {
   static constexpr MessageKind kKind = MessageKind::kBootstrap;
+  enum Purpose : uint8_t {
+    kForm = 0,  // with others
+    kJoin = 1,  // asks a member to be taken into its ring
+    kWait = 2,  // may be taken into one
+  };
   struct Member {
     Id128 node_id{};
     int64_t created_ms = 0;  // when its data directory was made
     std::string_view ring_address{};
     std::string_view client_address{};
+    std::string_view host{}, zone{};  // labels, at most kLabelBytesMax
+    uint32_t weight = 0;
     bool operator==(const Member&) const = default;
   };
+  Purpose purpose = kForm;
   uint32_t expected = 0;          // how many nodes the sender waits for
   std::vector<Member> members{};  // at most kMembersMax
 
@@ -263,6 +275,16 @@ struct ViewProgress {
   void EncodeTo(std::string* out) const;
   static Status Decode(std::string_view payload, ViewProgress* out);
   bool operator==(const ViewProgress&) const = default;
+};
+
+// Why a member cannot take the receiver into its ring: for the receiver's log.
+struct JoinRefused {
+  static constexpr MessageKind kKind = MessageKind::kJoinRefused;
+  std::string_view reason{};  // at most kReasonBytesMax
+
+  void EncodeTo(std::string* out) const;
+  static Status Decode(std::string_view payload, JoinRefused* out);
+  bool operator==(const JoinRefused&) const = default;
 };
 
 // One record of the sender's log in portable form (storage/replica.h), to be joined and logged.
@@ -402,6 +424,7 @@ struct ReadReply {
   static constexpr uint32_t kFailed = 2;      // nothing else in it counts
   static constexpr uint32_t kGuest = 4;       // of a node that is no home of the key
   uint64_t request_id = 0;
+  uint64_t view_epoch = 0;  // of the ring document that the sender had
   uint32_t flags = 0;
   uint64_t hash = 0;
   std::string_view rows{};
@@ -414,12 +437,12 @@ struct ReadReply {
 // A client's command, to be executed by the receiver as if the client had sent it there.
 struct Forward {
   static constexpr MessageKind kKind = MessageKind::kForward;
-  // Bits of `flags`.
-  static constexpr uint32_t kHopped = 1;  // forwarded before: execute it or refuse, do not pass on
+  static constexpr uint32_t kHopsMax = 3;
   uint64_t request_id = 0;
   uint64_t view_epoch = 0;
   uint32_t database = 0;      // at most kDatabaseMax
   uint32_t resp_version = 2;  // of the reply: 2 or 3
+  uint32_t hops = 1;          // at most kHopsMax: then execute it or refuse, do not pass it on
   uint32_t flags = 0;
   std::vector<std::string_view> args{};  // 1..kForwardArgsMax
 
@@ -490,6 +513,7 @@ Status VisitMessage(MessageKind kind, std::string_view payload, Visitor&& visit)
     case MessageKind::kRingAccept: return decoded(wire::RingAccept{});
     case MessageKind::kRingAccepted: return decoded(wire::RingAccepted{});
     case MessageKind::kViewProgress: return decoded(wire::ViewProgress{});
+    case MessageKind::kJoinRefused: return decoded(wire::JoinRefused{});
     case MessageKind::kEvents: return decoded(wire::Events{});
     case MessageKind::kEventsAck: return decoded(wire::EventsAck{});
     case MessageKind::kClocks: return decoded(wire::Clocks{});

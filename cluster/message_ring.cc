@@ -43,6 +43,7 @@ Status RingDocument::Decode(std::string_view payload, RingDocument* out) {
 }
 
 void Bootstrap::EncodeTo(std::string* out) const {
+  PutVarint(out, purpose);
   PutVarint(out, expected);
   PutVarint(out, members.size());
   for (const Member& member : members) {
@@ -50,20 +51,37 @@ void Bootstrap::EncodeTo(std::string* out) const {
     PutVarint(out, ZigZag(member.created_ms));
     PutLengthPrefixed(out, member.ring_address);
     PutLengthPrefixed(out, member.client_address);
+    PutLengthPrefixed(out, member.host);
+    PutLengthPrefixed(out, member.zone);
+    PutVarint(out, member.weight);
   }
 }
 
 Status Bootstrap::Decode(std::string_view payload, Bootstrap* out) {
   FieldReader in(payload);
+  out->purpose = Purpose(in.Number(kWait));
   out->expected = uint32_t(in.Number(kMembersMax));
-  size_t count = in.Count(kMembersMax, sizeof(Id128) + 3);
+  size_t count = in.Count(kMembersMax, sizeof(Id128) + 6);
   out->members.resize(count);
   for (Member& member : out->members) {
     member.node_id = in.Id();
     member.created_ms = in.Signed();
     member.ring_address = in.Bytes(kAddressBytesMax);
     member.client_address = in.Bytes(kAddressBytesMax);
+    member.host = in.Bytes(kLabelBytesMax);
+    member.zone = in.Bytes(kLabelBytesMax);
+    member.weight = uint32_t(in.Number(UINT32_MAX));
   }
+  return in.Finish(kKind);
+}
+
+void JoinRefused::EncodeTo(std::string* out) const {
+  PutLengthPrefixed(out, reason.substr(0, kReasonBytesMax));
+}
+
+Status JoinRefused::Decode(std::string_view payload, JoinRefused* out) {
+  FieldReader in(payload);
+  out->reason = in.Bytes(kReasonBytesMax);
   return in.Finish(kKind);
 }
 

@@ -11,7 +11,11 @@
 //
 // The preferred coordinator of a key is the first home of its partition that this node can reach,
 // in the order of the ring document: so all nodes agree on it while nothing fails, and INCR, SETNX
-// or SPOP are as in Redis. Any home may take over at once; there is no election.
+// or SPOP are as in Redis. Any home may take over at once; there is no election. For homes that
+// cannot be reached others stand in (sloppy quorum, cluster/guests.h).
+//
+// Who the homes are is in the ring document, which changes by majority (cluster/membership.h); a
+// newer one is taken over from whoever has it, and requests under way are counted by it.
 //
 // The node opens no socket, file or timer. Data thread only.
 #pragma once
@@ -32,18 +36,24 @@
 #include "cluster/exchange.h"
 #include "cluster/forming.h"
 #include "cluster/fresh_reads.h"
+#include "cluster/guests.h"
 #include "cluster/links.h"
+#include "cluster/membership.h"
 #include "cluster/pending_writes.h"
+#include "cluster/placement.h"
 #include "cluster/ring_document.h"
+#include "cluster/transfer.h"
 #include "storage/engine.h"
 
 namespace redynamo {
 
 struct NodeOptions {
-  int n = 3;                  // of a ring that this node makes
-  int r = 2, w = 2;           // bounded by the number of homes
-  int64_t timeout_ms = 1000;  // of a request
-  std::string ring_address;   // announced
+  int n = 3;                             // of a ring that this node makes
+  int r = 2, w = 2;                      // bounded by the number of homes
+  bool sloppy = true;                    // others stand in for homes that cannot be reached
+  int64_t timeout_ms = 1000;             // of a request
+  uint64_t hint_bytes_max = 1ull << 30;  // of what is kept for other nodes
+  std::string ring_address;              // announced
   std::string client_address;
   int databases = 16;
 };
@@ -69,41 +79,64 @@ class NodeHost {
   // The ring is formed, or has a newer document: keep it durably. After this the engine has the
   // ring's seed; an error ends the forming, with its reason in the log.
   virtual Status KeepDocument(const RingDocument& document) = 0;
+  // What this node has promised as a voter on ring documents: keep it durably.
+  virtual Status KeepVote(std::string_view state) = 0;
 };
 
-class Node : public LinkEvents {
+class Node : public LinkEvents, private Membership::Surroundings {
  public:
   Node(const Clock& clock, Links& links, NodeHost& host, uint64_t random_seed, NodeOptions options);
   ~Node() override;
 
-  // One of the two, once the engine is open: a fresh node that forms a ring with `expected` - 1
-  // others, or a member of the ring that the document describes.
+  // One of these, once the engine is open: a fresh node that forms a ring with `expected` - 1
+  // others; a fresh one that is to be taken into a ring, at once if it `asks`; or a member of the
+  // ring that the document describes, with what KeepVote was given last.
   void Form(const Forming::Self& self, uint32_t expected);
-  Status Join(Engine* engine, RingDocument document);
+  void AwaitRing(const Forming::Self& self, bool asks);
+  Status Join(Engine* engine, RingDocument document, std::string_view vote);
   // The engine is about to go (shutdown, DEBUG RELOAD), or there is another one.
   void SetEngine(Engine* engine);
 
   bool formed() const { return document_.has_value(); }
   const RingDocument& document() const { return *document_; }
   const Forming* forming() const { return forming_.get(); }
+  // Waits to be taken into a ring that it has asked.
+  bool joining() const { return candidate_ && asks_ && !document_; }
+
+  // --- membership ---
+  // A blank node that has a link and may be taken into the ring; null when there is none with this
+  // ring address, and then it is dialled.
+  const Member* FindCandidate(const std::string& ring_address);
+  // REQUIRES: formed(). See Membership::Change.
+  void ChangeMembers(const RingChange& change, Membership::Done done);
+  const Membership* membership() const { return membership_.get(); }
+  int64_t views_changed_ms() const { return views_changed_ms_; }  // of the monotonic clock
 
   // --- commands ---
   struct Route {
     enum Kind : uint8_t { kHere, kForward, kRefuse };
     Kind kind = kHere;
     Id128 peer{};
-    std::string error;  // kRefuse: the reply
+    std::string error;       // kRefuse: the reply
+    bool misrouted = false;  // kRefuse: whoever forwarded it knows other views than this node
   };
-  // Where a command on keys of these slots runs. `may_pass_on`: it has not been forwarded already.
-  Route RouteOf(std::span<const uint16_t> slots, bool writes, bool may_pass_on);
+  enum class Forwarding : uint8_t {
+    kPrefer,    // to the preferred coordinator: of a client of this node
+    kIfNeeded,  // when this node is no home: of one that has been forwarded
+    kNever,     // of one that has been forwarded too often, or cannot be
+  };
+  // Where a command on keys of these slots runs.
+  Route RouteOf(std::span<const uint16_t> slots, bool writes, Forwarding how);
   struct KeyName {
     int database;
     std::string_view name;
     uint16_t slot;
   };
-  // Whether a command that reads these keys must wait for ReadFresh.
-  bool NeedsFresh() const { return document_ && ReadsOf() > 1; }
-  void ReadFresh(std::span<const KeyName> keys, FreshReads::Done done);
+  // Whether commands that read wait for ReadFresh at all.
+  bool NeedsFresh() const { return document_ && options_.r > 1; }
+  // Makes the local copies as new as R replicas, then calls `done`; false when they are so already,
+  // and then it is not called.
+  bool ReadFresh(std::span<const KeyName> keys, FreshReads::Done done);
   // The number of the last record that this node has made (0: none), and holding a reply for it.
   uint64_t last_record() const { return last_record_; }
   void Await(uint64_t record, const PendingWrites::Waiter& waiter);
@@ -112,7 +145,8 @@ class Node : public LinkEvents {
   void SendForward(const Id128& peer, wire::Forward command, bool writes, ForwardDone done);
   void AnswerForward(const Id128& to, uint64_t request_id, wire::ForwardStatus status,
                      std::string_view reply);
-  // The removal of an expired key is the business of the first home; of the others only much later.
+  // The removal of an expired key is the business of the first home; of the others only much later,
+  // and of guests never.
   int64_t RemovalDelayMs(int partition) const;
 
   // --- the loop ---
@@ -132,13 +166,20 @@ class Node : public LinkEvents {
   // --- figures ---
   bool Healthy(const Id128& peer) const;
   const Id128& self() const { return self_; }
-  std::vector<Id128> HomesOf(int partition) const;  // by rank
-  // Where this node would have a command on the partition run: its first home that can be reached.
+  // Whether this node was a member, and is not any more: it takes no commands.
+  bool removed() const { return removed_; }
+  const Place& PlaceOf(int partition) const { return placement_[size_t(partition)]; }
+  // Where this node would have a command on the partition run: its first home that can be reached,
+  // or who stands in for it.
   std::optional<Id128> CoordinatorOf(int partition) const;
-  int WritesOf() const;  // W, of as many homes as there are
-  int ReadsOf() const;
+  // The order in which others stand in for homes of the partition that cannot be reached; only
+  // those that can be.
+  const std::vector<Id128>& FallbacksOf(int partition) const;
   const Exchange* exchange() const { return exchange_.get(); }
   const FreshReads* fresh_reads() const { return fresh_reads_.get(); }
+  const Guests* guests() const { return guests_.get(); }
+  const Transfer* transfer() const { return transfer_.get(); }
+  const NodeOptions& options() const { return options_; }
   const PendingWrites& pending_writes() const { return writes_; }
   uint64_t forwards_sent() const { return forwards_sent_; }
   uint64_t events_joined() const { return events_joined_; }
@@ -153,6 +194,8 @@ class Node : public LinkEvents {
   Status On(const Id128& peer, const wire::Bootstrap& message);
   Status On(const Id128& peer, const wire::RingGet& message);
   Status On(const Id128& peer, const wire::RingDocument& message);
+  Status On(const Id128& peer, const wire::JoinRefused& message);
+  Status On(const Id128& peer, const wire::ViewProgress& message);
   Status On(const Id128& peer, const wire::Events& message);
   Status On(const Id128& peer, const wire::EventsAck& message);
   Status On(const Id128& peer, const wire::Read& message);
@@ -164,8 +207,26 @@ class Node : public LinkEvents {
   int64_t NowMs() const { return clock_.MonotonicUs() / 1000; }
   bool IsMember(const Id128& id) const;
   void Introduce();
+  void MakeMembership();
   void Adopt(RingDocument document);
+  void ViewsChanged();
+  void HealthChanged();
+  void LinkMembers();
+  uint64_t EpochOf(const Id128& peer) const;
+  bool InRing(const Id128& id) const;
+  PendingWrites::Targets TargetsOf(const std::vector<uint16_t>& partitions);
+  FreshReads::Choice ChoiceOf(int partition) const;
+  std::string WhyTooFew(const Place& place, int partition, bool writes) const;
   void TryForming();
+  bool IsWelcome(const RingDocument& document) const;
+  void OfferSelf(const Id128& peer);
+  void TakeCandidate(const Id128& peer, const wire::Bootstrap& message);
+  void SayProgress(int64_t now_ms);
+  // --- Membership::Surroundings ---
+  void SendToMember(const Id128& peer, Message message) override;
+  Status KeepVote(std::string_view state) override { return host_.KeepVote(state); }
+  Status DocumentDecided(const RingDocument& document) override;
+  std::vector<MemberReport> MemberReports() const override;
   void SendDocument(const Id128& peer);
   void JoinEvents(const Id128& peer, const wire::Events& message);
   void EndForward(uint64_t request_id, const ForwardOutcome& outcome);
@@ -179,10 +240,22 @@ class Node : public LinkEvents {
   Engine* engine_ = nullptr;
   Id128 self_{};
   std::optional<RingDocument> document_;
-  std::vector<std::vector<Id128>> homes_;  // by partition, by rank
+  Placement placement_;
+  bool removed_ = false;
+  int64_t views_changed_ms_ = 0;
   std::unique_ptr<Forming> forming_;
+  std::optional<Forming::Self> candidate_;  // this node, blank, for a ring that takes it
+  bool asks_ = false;
+  std::map<Id128, Member> candidates_;  // blank nodes with a link
+  std::unique_ptr<Membership> membership_;
+  int64_t next_progress_ms_ = 0;
+  size_t said_finished_ = 0;  // partitions
   std::unique_ptr<Exchange> exchange_;
   std::unique_ptr<FreshReads> fresh_reads_;
+  std::unique_ptr<Guests> guests_;
+  std::unique_ptr<Transfer> transfer_;
+  // By partition, until health or views change.
+  mutable std::map<int, std::vector<Id128>> fallbacks_;
   PendingWrites writes_;
   EventInbox inbox_;
   std::map<uint64_t, PendingForward> forwards_;
@@ -190,12 +263,17 @@ class Node : public LinkEvents {
   uint64_t last_record_ = 0;
   struct PeerHealth {
     bool up = false;
+    bool linked = false;   // and its records and clocks go over the link
     bool suspect = false;  // it owes answers, and says nothing
     int64_t heard_ms = 0;
+    int64_t down_since_ms = 0;
     uint64_t ring_epoch = 0;
     Id128 actor{};
+    // Acknowledgements under a newer document than this node has: counted once it is here.
+    uint64_t early_ack = 0, early_ack_epoch = 0;
   };
   std::map<Id128, PeerHealth> peers_;
+  int64_t started_ms_ = 0;
   uint64_t forwards_sent_ = 0, events_joined_ = 0;
 };
 

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "cluster/event_inbox.h"
+
 namespace redynamo {
 namespace {
 
@@ -18,18 +20,25 @@ PendingWrites::Record* PendingWrites::Find(uint64_t number) {
   return &records_[number - first_number_];
 }
 
-uint64_t PendingWrites::Add(std::string_view record, std::vector<HomeSet> sets,
+// Who has to have the record, as things are now.
+void PendingWrites::Aim(Record* record) {
+  record->targets = targets_of_(record->partitions);
+  record->peers.clear();
+  for (const HomeSet& set : record->targets.sets) {
+    for (const Id128& peer : set.peers) {
+      if (!Has(record->peers, peer)) record->peers.push_back(peer);
+    }
+  }
+}
+
+uint64_t PendingWrites::Add(std::string_view record, std::vector<uint16_t> partitions,
                             int64_t deadline_ms) {
   uint64_t number = first_number_ + records_.size();
   Record& added = records_.emplace_back();
   added.bytes = std::make_shared<const std::string>(record);
-  added.sets = std::move(sets);
+  added.partitions = std::move(partitions);
   added.deadline_ms = deadline_ms;
-  for (const HomeSet& set : added.sets) {
-    for (const Id128& peer : set.peers) {
-      if (!Has(added.peers, peer)) added.peers.push_back(peer);
-    }
-  }
+  Aim(&added);
   kept_bytes_ += record.size();
   unsettled_++;
   if (Reached(added)) Settle(&added, Outcome::kReached);
@@ -41,15 +50,44 @@ void PendingWrites::SendNew(int64_t now_ms) {
   for (uint64_t number = std::max(written_ + 1, first_number_); number <= last_number(); number++) {
     Record& record = *Find(number);
     record.sent_ms = now_ms;
-    for (const Id128& peer : record.peers) {
-      if (acknowledged_.contains(peer)) Give(record, number, peer);
-    }
+    GiveToAll(record, number);
   }
   written_ = last_number();
 }
 
-void PendingWrites::Give(Record& record, uint64_t number, const Id128& peer) {
-  if (send_(peer, number, *record.bytes)) record.under_way.push_back(peer);
+// To those that have a link, and have not been given it.
+void PendingWrites::GiveToAll(Record& record, uint64_t number) {
+  for (const Id128& peer : record.peers) Give(record, number, peer, Id128{});
+  for (const StandIn& stand_in : record.targets.stand_ins) {
+    if (!Has(record.peers, stand_in.peer)) Give(record, number, stand_in.peer, stand_in.home);
+  }
+}
+
+void PendingWrites::Give(Record& record, uint64_t number, const Id128& peer,
+                         const Id128& hinted_for) {
+  if (Has(record.under_way, peer) || Has(record.has, peer)) return;
+  auto it = links_.find(peer);
+  if (it == links_.end()) return;
+  Link& link = it->second;
+  if (!send_(peer, link.next_place, *record.bytes, hinted_for)) return;
+  link.under_way.emplace_back(link.next_place++, number);
+  record.under_way.push_back(peer);
+  hints_sent_ += hinted_for != Id128{};
+}
+
+void PendingWrites::Refresh(int64_t now_ms) {
+  for (uint64_t number = first_number_; number <= last_number(); number++) {
+    Record& record = *Find(number);
+    if (record.expired) continue;
+    Aim(&record);
+    if (number <= written_) {
+      size_t before = record.under_way.size();
+      GiveToAll(record, number);
+      if (record.under_way.size() > before) record.sent_ms = now_ms;
+    }
+    if (!record.settled && Reached(record)) Settle(&record, Outcome::kReached);
+  }
+  DropFinished();
 }
 
 void PendingWrites::Await(uint64_t number, const Waiter& waiter) {
@@ -61,9 +99,15 @@ void PendingWrites::Await(uint64_t number, const Waiter& waiter) {
 }
 
 bool PendingWrites::Reached(const Record& record) const {
-  return std::all_of(record.sets.begin(), record.sets.end(), [&](const HomeSet& set) {
-    auto has = [&](const Id128& peer) { return Has(record.has, peer); };
-    return std::count_if(set.peers.begin(), set.peers.end(), has) >= set.needed;
+  const Targets& targets = record.targets;
+  return std::all_of(targets.sets.begin(), targets.sets.end(), [&](const HomeSet& set) {
+    size_t homes = 0, guests = 0;
+    for (const Id128& peer : record.has) {
+      homes += Has(set.peers, peer);
+      guests += !Has(record.peers, peer);
+    }
+    if (targets.sloppy) homes += std::min(guests, set.peers.size() - homes);
+    return int(homes) >= set.needed;
   });
 }
 
@@ -75,36 +119,38 @@ void PendingWrites::Settle(Record* record, Outcome outcome) {
   if (std::exchange(record->awaited, false)) on_settled_(record->waiter, outcome);
 }
 
-void PendingWrites::Acknowledged(const Id128& peer, uint64_t up_to) {
-  auto it = acknowledged_.find(peer);
-  if (it == acknowledged_.end() || up_to <= it->second) return;
-  uint64_t from = std::max(it->second + 1, first_number_);
-  it->second = std::min(up_to, last_number());
-  for (uint64_t number = from; number <= it->second; number++) {
-    Record* record = Find(number);
-    if (std::erase(record->under_way, peer) == 0) continue;
+void PendingWrites::Acknowledged(const Id128& peer, uint64_t up_to_place) {
+  auto it = links_.find(peer);
+  if (it == links_.end()) return;
+  auto& under_way = it->second.under_way;
+  for (; !under_way.empty() && under_way.front().first <= up_to_place; under_way.pop_front()) {
+    Record* record = Find(under_way.front().second);
+    if (!record || std::erase(record->under_way, peer) == 0) continue;
     record->has.push_back(peer);
     if (!record->settled && Reached(*record)) Settle(record, Outcome::kReached);
   }
   DropFinished();
 }
 
-void PendingWrites::Refused(const Id128& peer, uint64_t number) {
-  if (Record* record = Find(number)) std::erase(record->under_way, peer);
-}
-
-void PendingWrites::LinkUp(const Id128& peer, int64_t now_ms) {
-  acknowledged_[peer] = 0;
-  for (uint64_t number = first_number_; number <= written_; number++) {
-    Record& record = *Find(number);
-    if (!Has(record.peers, peer) || Has(record.has, peer)) continue;
-    record.sent_ms = now_ms;
-    Give(record, number, peer);
+void PendingWrites::Refused(const Id128& peer, uint64_t place) {
+  auto it = links_.find(peer);
+  if (it == links_.end()) return;
+  auto& under_way = it->second.under_way;
+  for (auto sent = under_way.begin(); sent != under_way.end(); ++sent) {
+    if (sent->first != place) continue;
+    if (Record* record = Find(sent->second)) std::erase(record->under_way, peer);
+    under_way.erase(sent);
+    return;
   }
 }
 
+void PendingWrites::LinkUp(const Id128& peer, int64_t now_ms) {
+  links_[peer] = {++generation_ << kPlaceBits | 1, {}};
+  Refresh(now_ms);
+}
+
 void PendingWrites::LinkDown(const Id128& peer) {
-  acknowledged_.erase(peer);
+  links_.erase(peer);
   for (Record& record : records_) std::erase(record.under_way, peer);
 }
 
@@ -112,14 +158,16 @@ void PendingWrites::Expire(int64_t now_ms) {
   for (Record& record : records_) {
     if (record.deadline_ms > now_ms) break;  // deadlines ascend
     Settle(&record, Outcome::kUnknown);
-    record.peers = record.has;  // nothing more is owed from here: exchange has it
+    record.expired = true;  // nothing more is owed from here: exchange has it
   }
   DropFinished();
 }
 
 int64_t PendingWrites::OwedSince(const Id128& peer) const {
-  for (const Record& record : records_) {
-    if (Has(record.under_way, peer)) return record.sent_ms;
+  auto it = links_.find(peer);
+  if (it == links_.end()) return 0;
+  for (const auto& [place, number] : it->second.under_way) {
+    if (number >= first_number_) return records_[number - first_number_].sent_ms;
   }
   return 0;
 }
@@ -127,7 +175,9 @@ int64_t PendingWrites::OwedSince(const Id128& peer) const {
 void PendingWrites::DropFinished() {
   while (!records_.empty()) {
     const Record& first = records_.front();
-    if (!first.settled || first.has.size() < first.peers.size()) return;
+    auto has = [&](const Id128& peer) { return Has(first.has, peer); };
+    bool everywhere = std::all_of(first.peers.begin(), first.peers.end(), has);
+    if (!first.settled || !(everywhere || first.expired)) return;
     kept_bytes_ -= first.bytes->size();
     records_.pop_front();
     first_number_++;

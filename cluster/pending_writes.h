@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which of this node's writes have reached how many replicas (Dynamo 4.5; REPLICATION.md 4.2).
+// Which of this node's writes have reached how many replicas (Dynamo 4.5 and 4.6; REPLICATION.md
+// 4.2).
 //
-// Each record of the own log gets a number when it is sent. Peers acknowledge cumulatively: "all of
-// yours up to r is joined here, and as durable as it should be". A record is *settled* once each
-// of its partitions has W replicas, this node included if it is a home; or when its deadline is
-// over, and then the outcome is unknown: some replica may have it, and exchange will spread it.
+// Each record of the own log has a number here, and a place in the order in which a link carries
+// records. Peers acknowledge cumulatively, by places: "all that has come over this link up to r is
+// joined here, and as durable as it should be" (event_inbox.h). A record is *settled* once each of
+// its partitions has W replicas, this node included if it is a home; or when its deadline is over,
+// and then the outcome is unknown: some replica may have it, and exchange will spread it.
 //
-//   numbers      17      18      19      20          W = 2 of homes {self, b, c}
-//   sent to     b c     b c     b c       c          (b's queue was full at 20)
-//   b: up to 18, c: up to 19                         17, 18, 19 are settled, 20 is not
+//   records       17      18      19      20         W = 2 of homes {self, b, c}
+//   places at b    1       2       3       -         (b's queue was full at 20)
+//   places at c    1       2       3       4
+//   b: up to 2, c: up to 3                           17, 18, 19 are settled, 20 is not
+//
+// A home that cannot be reached has a *stand-in*, which keeps the record as a hint; under a sloppy
+// quorum its acknowledgement counts for a home's. Who has to have a record is asked again whenever
+// views or the health of peers have changed: it is counted by the newest view.
 //
 // Records stay here, with their bytes, until all their homes have them or the deadline is over: a
 // link that comes back gets again what it may have missed.
@@ -23,6 +30,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "storage/identity.h"
@@ -41,30 +49,47 @@ class PendingWrites {
     kUnknown,  // too few replicas answered in time
   };
   using OnSettled = std::function<void(const Waiter&, Outcome)>;
-  using Send = std::function<bool(const Id128& peer, uint64_t number, std::string_view record)>;
+  // `hinted_for`: the home that the peer stands in for; all zero: it is one itself.
+  using Send = std::function<bool(const Id128& peer, uint64_t place, std::string_view record,
+                                  const Id128& hinted_for)>;
 
-  // The other homes of one partition that a record has events of.
+  // Other homes, of one partition that a record has events of.
   struct HomeSet {
     std::vector<Id128> peers;
-    int needed = 0;  // acknowledgements of peers: W, less one if this node is a home
+    int needed = 0;  // acknowledgements of peers: W, less one if this node is counted
     bool operator==(const HomeSet&) const = default;
   };
+  struct StandIn {
+    Id128 peer{}, home{};
+  };
+  struct Targets {
+    std::vector<HomeSet> sets;  // all of which have to be met
+    std::vector<StandIn> stand_ins;
+    bool sloppy = false;  // who is in no set, and has the record, counts for one that is
+  };
+  // What a record of events of these partitions needs at this moment.
+  using TargetsOf = std::function<Targets(const std::vector<uint16_t>& partitions)>;
 
-  PendingWrites(Send send, OnSettled on_settled)
-      : send_(std::move(send)), on_settled_(std::move(on_settled)) {}
+  PendingWrites(TargetsOf targets_of, Send send, OnSettled on_settled)
+      : targets_of_(std::move(targets_of)),
+        send_(std::move(send)),
+        on_settled_(std::move(on_settled)) {}
 
-  // A record for all peers of `sets`; gives its number. It is sent by SendNew.
-  uint64_t Add(std::string_view record, std::vector<HomeSet> sets, int64_t deadline_ms);
+  // A record with events of these partitions; gives its number. It is sent by SendNew.
+  uint64_t Add(std::string_view record, std::vector<uint16_t> partitions, int64_t deadline_ms);
   // The records added so far are written to the log and may leave the node (ENGINE.md section 1).
   void SendNew(int64_t now_ms);
   // Tells the waiter at once when the record is settled already (W = 1). One waiter a record.
   void Await(uint64_t number, const Waiter& waiter);
 
-  void Acknowledged(const Id128& peer, uint64_t up_to);
+  void Acknowledged(const Id128& peer, uint64_t up_to_place);
   // The peer has not taken the record, and will not.
-  void Refused(const Id128& peer, uint64_t number);
+  void Refused(const Id128& peer, uint64_t place);
   void LinkUp(const Id128& peer, int64_t now_ms);
   void LinkDown(const Id128& peer);
+  // Views or the health of peers have changed: asks for the targets of all records again, and sends
+  // them to those that are new.
+  void Refresh(int64_t now_ms);
   // Gives up records whose deadline is at or before `now_ms`.
   void Expire(int64_t now_ms);
 
@@ -73,12 +98,14 @@ class PendingWrites {
 
   uint64_t unsettled() const { return unsettled_; }
   uint64_t kept_bytes() const { return kept_bytes_; }
+  uint64_t hints_sent() const { return hints_sent_; }
   uint64_t last_number() const { return first_number_ + records_.size() - 1; }
 
  private:
   struct Record {
     std::shared_ptr<const std::string> bytes;
-    std::vector<HomeSet> sets;
+    std::vector<uint16_t> partitions;
+    Targets targets;
     std::vector<Id128> peers;  // of all sets
     std::vector<Id128> under_way, has;
     Waiter waiter;
@@ -86,22 +113,33 @@ class PendingWrites {
     int64_t sent_ms = 0;
     bool settled = false;
     bool awaited = false;
+    bool expired = false;
     Outcome outcome = Outcome::kReached;
   };
-  void Give(Record& record, uint64_t number, const Id128& peer);
+  void Aim(Record* record);
+  void GiveToAll(Record& record, uint64_t number);
+  void Give(Record& record, uint64_t number, const Id128& peer, const Id128& hinted_for);
   void Settle(Record* record, Outcome outcome);
   bool Reached(const Record& record) const;
   void DropFinished();
   Record* Find(uint64_t number);
 
+  struct Link {
+    uint64_t next_place = 0;
+    std::deque<std::pair<uint64_t, uint64_t>> under_way;  // place, number
+  };
+
+  TargetsOf targets_of_;
   Send send_;
   OnSettled on_settled_;
   uint64_t first_number_ = 1;  // of records_.front()
   uint64_t written_ = 0;       // numbers up to here may be sent
   std::deque<Record> records_;
-  std::map<Id128, uint64_t> acknowledged_;  // per link that is up
+  std::map<Id128, Link> links_;  // that are up
+  uint64_t generation_ = 0;      // of the newest of them
   uint64_t unsettled_ = 0;
   uint64_t kept_bytes_ = 0;
+  uint64_t hints_sent_ = 0;
 };
 
 }  // namespace redynamo

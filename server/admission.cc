@@ -91,7 +91,7 @@ bool Loaded(const AdmissionCall& call, Reply* refusal) {
 bool RingAllows(const AdmissionCall& call, Reply* refusal) {
   Ring* ring = call.server.ring();
   if (!ring || !call.command.uses_engine) return true;
-  if (!ring->formed()) {
+  if (ring->waiting()) {
     *refusal = Reply::Error("CLUSTERDOWN The ring is not formed yet, see RING.STATUS");
     return false;
   }

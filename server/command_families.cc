@@ -13,6 +13,7 @@ std::span<const std::span<const CommandRow>> AllCommandFamilies() {
       ConfigCommands(),  CommandCommands(),      PersistenceCommands(), SlowlogCommands(),
       LatencyCommands(), MemoryCommands(),       DebugCommands(),       LolwutCommands(),
       RingCommands(),
+      RingMemberCommands(),
   };
   return kFamilies;
 }

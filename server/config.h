@@ -90,7 +90,12 @@ struct Config {
   std::string ring_announce;            // host by which other nodes reach this one; empty: as bound
   int ring_bootstrap = 0;               // form a ring of so many blank nodes; 0, 1: none
   std::vector<std::string> ring_seeds;  // "host:port" of them all
+  std::vector<std::string> ring_join;   // "host:port" of members to join by; empty: none
+  std::string ring_host, ring_zone;     // failure domains; empty: one of its own
+  int ring_weight = 0;                  // share of replicas, relative to other nodes
   int ring_n = 0, ring_r = 0, ring_w = 0;
+  bool ring_sloppy = false;
+  uint64_t ring_hint_bytes = 0;  // kept for nodes that cannot be reached
   int64_t ring_timeout_ms = 0;
   uint64_t ring_index_bytes = 0;  // of memory, for what absent replicas are owed
 

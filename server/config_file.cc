@@ -58,6 +58,7 @@ std::string WithoutSecret(std::string_view line) {
 bool TakesSeveralWords(const SettingRow& row) {
   const ListSlot* lists[] = {&kBindList,
                              &kRingSeedsList,
+                             &kRingJoinList,
                              &kSaveList,
                              &kOutputBufferLimitList,
                              &kPercentilesList,

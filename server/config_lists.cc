@@ -49,7 +49,7 @@ Status ParseBind(Config& config, Words words, bool) {
 // --- ring-seeds ----------------------------------------------------------------------------
 
 // Separated by spaces or commas.
-Status ParseRingSeeds(Config& config, Words words, bool) {
+Status ParseAddresses(Words words, std::vector<std::string>* out) {
   std::vector<std::string> addresses;
   for (const std::string& word : words) {
     for (size_t from = 0; from <= word.size();) {
@@ -64,8 +64,13 @@ Status ParseRingSeeds(Config& config, Words words, bool) {
       addresses.push_back(std::move(address));
     }
   }
-  config.ring_seeds = std::move(addresses);
+  *out = std::move(addresses);
   return Status::Ok();
+}
+
+template <std::vector<std::string> Config::*member>
+Status ParseAddressesOf(Config& config, Words words, bool) {
+  return ParseAddresses(words, &(config.*member));
 }
 
 // --- save ----------------------------------------------------------------------------------
@@ -356,11 +361,20 @@ const ListSlot kBindList = {
         "up to 16 addresses of this machine (* and ::* mean all; a leading - allows the "
         "address to be missing), or \"\" for no TCP"};
 
+constexpr std::string_view kAddressesForm =
+    "ring addresses, each host:port, separated by commas or spaces";
+
 const ListSlot kRingSeedsList = {
-    .parse = ParseRingSeeds,
+    .parse = ParseAddressesOf<&Config::ring_seeds>,
     .print = [](const Config& config) { return JoinWords(config.ring_seeds); },
     .lines = [](const Config& config) { return OneLine(config.ring_seeds); },
-    .form = "ring addresses, each host:port, separated by commas or spaces"};
+    .form = kAddressesForm};
+
+const ListSlot kRingJoinList = {
+    .parse = ParseAddressesOf<&Config::ring_join>,
+    .print = [](const Config& config) { return JoinWords(config.ring_join); },
+    .lines = [](const Config& config) { return OneLine(config.ring_join); },
+    .form = kAddressesForm};
 
 const ListSlot kSaveList = {.parse = ParseSave,
                             .print = PrintSave,

@@ -114,6 +114,7 @@ bool ParseMemory(std::string_view word, int64_t* bytes);
 // --- Forms of several words (config_lists.cc) -------------------------------------------------
 extern const ListSlot kBindList;
 extern const ListSlot kRingSeedsList;
+extern const ListSlot kRingJoinList;
 extern const ListSlot kSaveList;
 extern const ListSlot kOutputBufferLimitList;
 extern const ListSlot kNotifyEventsList;

@@ -53,6 +53,9 @@ class Dispatcher {
   // The time of the command in hand: one for the whole of a MULTI.
   int64_t command_ms() const { return command_ms_; }
 
+  // On a ring: which node the command's first key is coordinated by, if it has one.
+  std::optional<Id128> CoordinatorOf(std::span<const std::string_view> argv, int database);
+
  private:
   const Command* Find(Session& session, std::span<const std::string_view> argv, Reply* refusal);
   ExecuteResult Admit(Session& session, const Command& command,

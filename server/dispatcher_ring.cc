@@ -7,6 +7,7 @@
 #include "server/dispatcher.h"
 #include "server/ring.h"
 #include "server/server.h"
+#include "storage/slot_table.h"
 
 namespace redynamo {
 namespace {
@@ -47,16 +48,30 @@ std::optional<ExecuteResult> Dispatcher::RouteInRing(Session& session, const Com
   bool writes = flags & kWrite;
   if (slots_.empty() && writes) slots_.push_back(0);  // all of them: one says who can be reached
   if (slots_.empty()) return std::nullopt;
-  bool may_pass_on = !session.forwarded && !command.is_exec && !keys_.empty();
-  Node::Route route = ring.node().RouteOf(slots_, writes, may_pass_on);
+  Node::Forwarding how =
+      session.hops == 0 ? Node::Forwarding::kPrefer : Node::Forwarding::kIfNeeded;
+  bool never = session.hops >= wire::Forward::kHopsMax || command.is_exec || keys_.empty();
+  Node::Route route = ring.node().RouteOf(slots_, writes, never ? Node::Forwarding::kNever : how);
   switch (route.kind) {
     case Node::Route::kHere: return std::nullopt;
-    case Node::Route::kRefuse: return Refuse(session, &command, Reply::ErrorText(route.error));
+    case Node::Route::kRefuse:
+      session.misrouted = route.misrouted;
+      return Refuse(session, &command, Reply::ErrorText(route.error));
     case Node::Route::kForward: break;
   }
   ring.Forward(session, route.peer, argv, writes);
   session.last_command = &command;
   return Finish(session);
+}
+
+std::optional<Id128> Dispatcher::CoordinatorOf(std::span<const std::string_view> argv,
+                                               int database) {
+  const Command* command = server_.commands().Find(argv[0]);
+  if (!command) return std::nullopt;
+  keys_.clear();
+  CollectKeys(database, *command->row, argv);
+  if (keys_.empty()) return std::nullopt;
+  return server_.ring()->node().CoordinatorOf(PartitionOfSlot(KeySlot(keys_[0].key)));
 }
 
 bool Dispatcher::FreshInRing(Session& session, const Command& command,
@@ -68,10 +83,8 @@ bool Dispatcher::FreshInRing(Session& session, const Command& command,
   uint32_t covered = 1 + CompareAhead(session, argv);
   std::vector<Node::KeyName> names;
   for (const KeyRef& key : keys_) names.push_back({key.database, key.key, KeySlot(key.key)});
-  session.state = SessionState::kComparing;
-  session.parked_argv = argv;
   uint64_t id = session.id(), ticket = ++session.ticket;
-  node.ReadFresh(names, [this, id, ticket, covered](const Status& status) {
+  bool asked = node.ReadFresh(names, [this, id, ticket, covered](const Status& status) {
     Session* waiting = server_.clients().Find(id);
     if (!waiting || waiting->ticket != ticket || waiting->state != SessionState::kComparing) {
       return;  // the client has gone
@@ -83,6 +96,9 @@ bool Dispatcher::FreshInRing(Session& session, const Command& command,
     RefuseParked(*waiting,
                  Reply::ErrorText("TRYAGAIN " + status.message() + ". Nothing was changed"));
   });
+  if (!asked) return true;
+  session.state = SessionState::kComparing;
+  session.parked_argv = argv;
   return false;
 }
 
@@ -103,7 +119,8 @@ uint32_t Dispatcher::CompareAhead(Session& session, std::span<const std::string_
     CollectKeys(session.database, *command->row, next);
     slots_.clear();
     for (size_t i = before; i < keys_.size(); i++) slots_.push_back(KeySlot(keys_[i].key));
-    Node::Route route = server_.ring()->node().RouteOf(slots_, false, !session.forwarded);
+    Node::Route route = server_.ring()->node().RouteOf(
+        slots_, false, session.hops == 0 ? Node::Forwarding::kPrefer : Node::Forwarding::kIfNeeded);
     if (route.kind != Node::Route::kHere) keys_.resize(before, KeyRef{});
   }
   return covered;

@@ -23,13 +23,14 @@ SessionIdentity IdentityFor(Server& server) {
 class ForwardedClients::Client : public Transport {
  public:
   explicit Client(Server& server) : session_(server, *this, IdentityFor(server)) {
-    session_.forwarded = true;
     session_.authenticated = true;
   }
 
   void Start(const Id128& from, const wire::Forward& command) {
     from_ = from;
     request_id_ = command.request_id;
+    session_.hops = uint8_t(command.hops);
+    session_.misrouted = false;
     session_.database = int(command.database);
     session_.resp = int(command.resp_version);
     bytes_.clear();
@@ -59,6 +60,9 @@ class ForwardedClients::Client : public Transport {
       output.Consume(piece.iov_len);
     }
     return true;
+  }
+  wire::ForwardStatus status() const {
+    return session_.misrouted ? wire::ForwardStatus::kStaleView : wire::ForwardStatus::kDone;
   }
   bool reusable() const { return session_.state == SessionState::kRunning; }
   const Id128& from() const { return from_; }
@@ -105,7 +109,7 @@ void ForwardedClients::Flush(uint64_t position) {
       kept++;
       continue;
     }
-    answer_(running_[i]->from(), running_[i]->request_id(), reply);
+    answer_(running_[i]->from(), running_[i]->request_id(), running_[i]->status(), reply);
     if (running_[i]->reusable() && idle_.size() < kIdleMax) {
       idle_.push_back(std::move(running_[i]));
     }

@@ -20,7 +20,8 @@ namespace redynamo {
 
 class ForwardedClients {
  public:
-  using Answer = std::function<void(const Id128& to, uint64_t request_id, std::string_view reply)>;
+  using Answer = std::function<void(const Id128& to, uint64_t request_id, wire::ForwardStatus,
+                                    std::string_view reply)>;
   ForwardedClients(Server& server, Answer answer);
   ~ForwardedClients();
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // INFO's section of the ring. On a ring of one it is one line.
+#include <algorithm>
+
 #include "server/info_sections.h"
 #include "server/ring.h"
 
@@ -14,9 +16,13 @@ void WriteRingSection(const InfoSource& source, InfoWriter& out) {
   if (ring->formed()) {
     out.Field("ring_id", Id128Digits(node.document().cluster_id));
     out.Field("ring_epoch", node.document().epoch);
-    out.Field("ring_nodes", node.document().members.size());
-    out.Field("ring_reads_needed", node.ReadsOf());
-    out.Field("ring_writes_needed", node.WritesOf());
+    const RingDocument& document = node.document();
+    out.Field("ring_nodes", std::ranges::count_if(document.members, &Member::in_ring));
+    out.Field("ring_member", int(!node.removed()));
+    out.Field("ring_partitions_moving",
+              std::ranges::count_if(document.views, [](const View& v) { return !v.settled(); }));
+    out.Field("ring_reads_needed", node.options().r);
+    out.Field("ring_writes_needed", node.options().w);
   }
   out.Field("ring_links_up", links.links_up);
   out.Field("ring_links_lost", links.links_lost);
@@ -44,6 +50,14 @@ void WriteRingSection(const InfoSource& source, InfoWriter& out) {
     out.Field("ring_full_syncs", exchange->stats().full_syncs);
     out.Field("ring_full_bytes", exchange->stats().full_bytes);
   }
+  if (const Guests* guests = node.guests()) {
+    out.Field("ring_hint_partitions", guests->partitions());
+    out.Field("ring_hint_bytes", guests->bytes());
+    out.Field("ring_hints_taken", guests->taken());
+    out.Field("ring_hint_partitions_released", guests->released());
+  }
+  out.Field("ring_hints_sent", node.pending_writes().hints_sent());
+  if (node.transfer()) out.Field("ring_partitions_to_fetch", node.transfer()->running());
   if (!source.server.has_engine()) return;
   DotIndexStats dots = source.server.engine().DotStats();
   out.Field("ring_indexed_dots", dots.dots);

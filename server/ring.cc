@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/log_line.h"
+#include "cluster/plan.h"
 #include "server/server.h"
 #include "storage/file_system.h"
 
@@ -11,6 +12,8 @@ namespace redynamo {
 namespace {
 
 constexpr char kFileName[] = "ring";
+constexpr char kVoteFileName[] = "ring-vote";
+constexpr int64_t kViewsSpreadMs = 5000;  // until all members have a newer document
 constexpr int kRingPortAboveClients = 10'000;
 constexpr std::string_view kUnknownWrite =
     "-QUORUM too few replicas have answered in time: the outcome of this write is unknown, it may "
@@ -22,6 +25,7 @@ constexpr std::string_view kUnansweredRead =
     "-TRYAGAIN the replica that coordinates this key did not answer. Nothing was changed\r\n";
 
 std::string PathOf(const Config& config) { return config.dir + "/" + kFileName; }
+std::string VotePathOf(const Config& config) { return config.dir + "/" + kVoteFileName; }
 
 // A host, or an address that begins with one.
 bool IsLoopbackHost(std::string_view host) {
@@ -54,7 +58,8 @@ Status WriteDurably(FileSystem& files, const std::string& dir, const std::string
 }  // namespace
 
 bool Ring::Wanted(const Config& config) {
-  return config.ring_bootstrap > 1 || PosixFileSystem().Exists(PathOf(config));
+  return config.ring_bootstrap > 1 || config.ring_port != 0 || !config.ring_join.empty() ||
+         PosixFileSystem().Exists(PathOf(config)) || PosixFileSystem().Exists(VotePathOf(config));
 }
 
 uint16_t Ring::PortOf(const Config& config) {
@@ -65,27 +70,36 @@ uint16_t Ring::PortOf(const Config& config) {
 Ring::Ring(Server& server, std::function<void()> want_turn)
     : server_(server),
       want_turn_(std::move(want_turn)),
-      forwarded_(server, [this](const Id128& to, uint64_t request_id, std::string_view reply) {
-        node_->AnswerForward(to, request_id, wire::ForwardStatus::kDone, reply);
-      }) {}
+      forwarded_(
+          server,
+          [this](const Id128& to, uint64_t request_id, wire::ForwardStatus status,
+                 std::string_view reply) { node_->AnswerForward(to, request_id, status, reply); }),
+      changes_(server) {}
 
 Ring::~Ring() = default;
 
 // What would make a ring that cannot form.
 Status Ring::CheckSettings() const {
   const Config& config = server_.config();
-  if (formed() || config.ring_bootstrap <= 1) return Status::Ok();
+  if (!config.ring_join.empty()) {
+    if (config.ring_bootstrap > 1) {
+      return InvalidArgument(
+          "ring-bootstrap forms a new ring, ring-join enters one that is there: set one of them");
+    }
+    return CheckAnnounced(config.ring_join);
+  }
+  if (config.ring_bootstrap <= 1) return Status::Ok();
   if (config.ring_seeds.size() != size_t(config.ring_bootstrap)) {
     return InvalidArgument("ring-bootstrap is " + std::to_string(config.ring_bootstrap) +
                            ", but ring-seeds names " + std::to_string(config.ring_seeds.size()) +
                            " nodes: name every one of them, this one included");
   }
-  if (config.ring_bootstrap > config.ring_n) {
-    return InvalidArgument("ring-bootstrap is " + std::to_string(config.ring_bootstrap) +
-                           ", and a ring can have at most ring-n (" +
-                           std::to_string(config.ring_n) + ") nodes yet");
-  }
-  for (const std::string& seed : config.ring_seeds) {
+  return CheckAnnounced(config.ring_seeds);
+}
+
+Status Ring::CheckAnnounced(const std::vector<std::string>& others) const {
+  const Config& config = server_.config();
+  for (const std::string& seed : others) {
     if (!IsLoopbackHost(HostOf(config)) || IsLoopbackHost(seed)) continue;
     return InvalidArgument("other nodes would be told to reach this one at " + HostOf(config) +
                            ", while " + seed +
@@ -96,7 +110,12 @@ Status Ring::CheckSettings() const {
 
 Status Ring::Load() {
   std::string path = PathOf(server_.config());
-  if (!PosixFileSystem().Exists(path)) return CheckSettings();
+  if (!PosixFileSystem().Exists(path)) {
+    if (!PosixFileSystem().Exists(VotePathOf(server_.config()))) return CheckSettings();
+    return Corruption("file '" + path +
+                      "' is missing, and this data directory belongs to a ring. " +
+                      "Copy it from another node of the ring, or restore the data directory");
+  }
   Result<std::string> bytes = PosixFileSystem().ReadWhole(path);
   if (!bytes.ok()) return bytes.status();
   Result<RingDocument> document = DecodeRingDocument(*bytes);
@@ -106,6 +125,11 @@ Status Ring::Load() {
                 ". Copy it from another node of the ring, or restore the data directory"};
   }
   document_ = std::move(*document);
+  path = VotePathOf(server_.config());
+  if (!PosixFileSystem().Exists(path)) return Status::Ok();
+  bytes = PosixFileSystem().ReadWhole(path);
+  if (!bytes.ok()) return bytes.status();
+  vote_ = std::move(*bytes);
   return Status::Ok();
 }
 
@@ -116,6 +140,8 @@ void Ring::SetLinks(Links* links) {
   options.n = config.ring_n;
   options.r = config.ring_r;
   options.w = config.ring_w;
+  options.sloppy = config.ring_sloppy;
+  options.hint_bytes_max = config.ring_hint_bytes;
   options.timeout_ms = config.ring_timeout_ms;
   options.databases = config.databases;
   RingAddress address{HostOf(config), PortOf(config)};
@@ -131,22 +157,49 @@ Status Ring::EngineReady(Engine* engine) {
     node_->SetEngine(engine);
     return Status::Ok();
   }
-  if (document_) return node_->Join(engine, *document_);
-  node_->SetEngine(engine);
-  const Config& config = server_.config();
-  Forming::Self self;
-  self.node_id = engine->NodeId();
-  self.ring_address = RingAddress{HostOf(config), PortOf(config)}.ToString();
-  self.client_address = RingAddress{HostOf(config), uint16_t(config.port)}.ToString();
-  if (engine->HasEvents()) {
-    return InvalidArgument(
-        "ring-bootstrap is for blank nodes, and this data directory has been written to; start it "
-        "with an empty one, or without ring-bootstrap");
+  if (document_) {
+    Status status = node_->Join(engine, *document_, vote_);
+    if (status.ok()) return status;
+    return {status.code(), "file '" + VotePathOf(server_.config()) + "': " + status.message() +
+                               ". This node may have promised what it does not know any more: " +
+                               "replace it by a blank one (RING.REPLACE)"};
   }
-  LogNotice("Waiting for " + std::to_string(config.ring_bootstrap - 1) +
-            " other nodes to form a ring with");
-  node_->Form(self, uint32_t(config.ring_bootstrap));
-  for (const std::string& seed : config.ring_seeds) links_->Connect(seed);
+  node_->SetEngine(engine);
+  return Enter(engine);
+}
+
+Forming::Self Ring::SelfOf(Engine* engine) const {
+  const Config& config = server_.config();
+  return {.node_id = engine->NodeId(),
+          .ring_address = RingAddress{HostOf(config), PortOf(config)}.ToString(),
+          .client_address = RingAddress{HostOf(config), uint16_t(config.port)}.ToString(),
+          .host = config.ring_host,
+          .zone = config.ring_zone,
+          .weight = uint32_t(config.ring_weight)};
+}
+
+// A node without a ring: forms one, joins one, or waits to be taken into one.
+Status Ring::Enter(Engine* engine) {
+  const Config& config = server_.config();
+  Forming::Self self = SelfOf(engine);
+  bool asks = !config.ring_join.empty(), forms = config.ring_bootstrap > 1;
+  if (engine->HasEvents()) {
+    if (!asks && !forms) return Status::Ok();  // a ring of one, in use
+    return InvalidArgument(
+        std::string(asks ? "ring-join" : "ring-bootstrap") +
+        " is for blank nodes, and this data directory has been written to; start it with an empty "
+        "one, or without it");
+  }
+  if (forms) {
+    LogNotice("Waiting for " + std::to_string(config.ring_bootstrap - 1) +
+              " other nodes to form a ring with");
+    node_->Form(self, uint32_t(config.ring_bootstrap));
+    for (const std::string& seed : config.ring_seeds) links_->Connect(seed);
+    return Status::Ok();
+  }
+  if (asks) LogNotice("Asking to be taken into the ring of " + config.ring_join.front());
+  node_->AwaitRing(self, asks);
+  for (const std::string& member : config.ring_join) links_->Connect(member);
   return Status::Ok();
 }
 
@@ -159,14 +212,21 @@ Status Ring::KeepDocument(const RingDocument& document) {
   Status status =
       WriteDurably(PosixFileSystem(), config.dir, PathOf(config), EncodeRingDocument(document));
   if (!status.ok()) return status;
-  bool first = !document_;
   document_ = document;
+  // Which tells a directory whose document was lost from one that never was in a ring.
+  if (!PosixFileSystem().Exists(VotePathOf(config))) status = KeepVote({});
+  if (!status.ok()) return status;
   // Positions are hashed with the ring's seed from here on; nothing has been stored yet.
-  if (!first) return Status::Ok();
+  if (!server_.has_engine() || server_.engine().Seed() == document.seed) return Status::Ok();
   keeping_ = true;
   status = server_.RestartEngine();
   keeping_ = false;
   return status;
+}
+
+Status Ring::KeepVote(std::string_view state) {
+  const Config& config = server_.config();
+  return WriteDurably(PosixFileSystem(), config.dir, VotePathOf(config), state);
 }
 
 // --- from the links ---
@@ -193,6 +253,8 @@ Status Ring::OnMessage(const Id128& peer, MessageKind kind, std::string_view pay
 
 void Ring::Tick() {
   node_->Tick();
+  SendAgain();
+  if (node_->formed()) changes_.Tick(&*node_, server_.clock().MonotonicUs() / 1000);
   if (sync_points_.empty() || !node_->exchange()) return;
   bool reached = node_->exchange()->AllTold();
   int64_t now_ms = server_.clock().MonotonicUs() / 1000;
@@ -225,6 +287,37 @@ Reply Ring::SyncPointReply() const {
   return Reply::ErrorText("TRYAGAIN not everything is on every replica yet: " + owed);
 }
 
+// --- membership ---
+
+Status Ring::ReadyForChange() {
+  if (formed()) return Status::Ok();
+  if (waiting()) return {StatusCode::kBusy, "this node is on its way into a ring itself"};
+  if (!server_.has_engine()) return {StatusCode::kBusy, "the data is being loaded"};
+  Engine& engine = server_.engine();
+  if (engine.DatabasesSwapped()) {
+    return InvalidArgument(
+        "SWAPDB has been used here, and a ring numbers databases alike on all nodes: swap them "
+        "back "
+        "first");
+  }
+  wire::Bootstrap said = Forming(SelfOf(&engine), 1).Message();
+  Result<Member> self = MemberOf(said.members[0]);
+  if (!self.ok()) return self.status();
+  Id128 cluster_id{};
+  for (uint8_t& byte : cluster_id) byte = uint8_t(server_.randomness().Next());
+  Result<RingDocument> document =
+      NewRing(cluster_id, engine.Seed(), kRingPartitionsDefault, server_.config().ring_n, {*self});
+  if (!document.ok()) return document.status();
+  Status kept = KeepDocument(*document);
+  if (!kept.ok()) return kept;
+  LogNotice("This node is ring " + Id128Digits(cluster_id) + " of one");
+  return node_->Join(&engine, *document, {});
+}
+
+void Ring::ChangeMembers(RingWish wish, const DeferredReply& client) {
+  changes_.Begin(std::move(wish), client, &*node_, server_.clock().MonotonicUs() / 1000);
+}
+
 // --- replies that wait ---
 
 void Ring::WriteSettled(const PendingWrites::Waiter& waiter, PendingWrites::Outcome outcome) {
@@ -243,26 +336,64 @@ void Ring::WriteSettled(const PendingWrites::Waiter& waiter, PendingWrites::Outc
 
 void Ring::Forward(Session& session, const Id128& peer, std::span<const std::string_view> argv,
                    bool writes) {
-  wire::Forward command;
-  command.database = uint32_t(session.database);
-  command.resp_version = uint32_t(session.resp);
-  command.args.assign(argv.begin(), argv.end());
-  uint64_t reply_id = session.output.Hold();
+  Retry command{.session_id = session.id(),
+                .reply_id = session.output.Hold(),
+                .until_ms = server_.clock().MonotonicUs() / 1000 + server_.config().ring_timeout_ms,
+                .argv = {},
+                .writes = writes,
+                .muted = session.reply_mode != ReplyMode::kOn,
+                .database = session.database,
+                .resp = session.resp,
+                .hops = session.hops};
   session.output.Commit(0, server_.turn());
-  bool muted = session.reply_mode != ReplyMode::kOn;
-  uint64_t session_id = session.id();
-  node_->SendForward(peer, std::move(command), writes,
-                     [this, session_id, reply_id, writes, muted](const ForwardOutcome& outcome) {
-                       Session* waiting = server_.clients().Find(session_id);
+  // Views are the same everywhere except while they change.
+  if (ViewsChange()) command.argv.assign(argv.begin(), argv.end());
+  Send(std::move(command), peer, argv);
+}
+
+bool Ring::ViewsChange() const {
+  return node_->views_changed_ms() + kViewsSpreadMs > server_.clock().MonotonicUs() / 1000;
+}
+
+void Ring::Send(Retry command, const Id128& peer, std::span<const std::string_view> argv) {
+  wire::Forward message;
+  message.database = uint32_t(command.database);
+  message.resp_version = uint32_t(command.resp);
+  message.hops = command.hops + 1u;
+  message.args.assign(argv.begin(), argv.end());
+  bool writes = command.writes;
+  node_->SendForward(peer, std::move(message), writes,
+                     [this, command = std::move(command)](const ForwardOutcome& outcome) mutable {
+                       Session* waiting = server_.clients().Find(command.session_id);
                        if (!waiting) return;
                        std::string_view bytes = outcome.bytes;
-                       if (outcome.kind == ForwardOutcome::kNotDone) bytes = kUnansweredRead;
-                       if (outcome.kind == ForwardOutcome::kUnknown) {
-                         bytes = writes ? kUnknownForward : kUnansweredRead;
+                       if (outcome.kind == ForwardOutcome::kNotDone) {
+                         int64_t now_ms = server_.clock().MonotonicUs() / 1000;
+                         if (!command.argv.empty() && now_ms < command.until_ms) {
+                           retries_.push_back(std::move(command));
+                           return;
+                         }
+                         bytes = kUnansweredRead;
                        }
-                       waiting->output.ResolveWith(reply_id, muted ? "" : bytes, server_.turn());
+                       if (outcome.kind == ForwardOutcome::kUnknown) {
+                         bytes = command.writes ? kUnknownForward : kUnansweredRead;
+                       }
+                       waiting->output.ResolveWith(command.reply_id, command.muted ? "" : bytes,
+                                                   server_.turn());
                        waiting->transport().Wake();
                      });
+}
+
+// To whom they belong by now.
+void Ring::SendAgain() {
+  std::vector<Retry> retries;
+  retries.swap(retries_);
+  for (Retry& command : retries) {
+    std::vector<std::string> owned = command.argv;
+    std::vector<std::string_view> argv(owned.begin(), owned.end());
+    Id128 peer = server_.dispatcher().CoordinatorOf(argv, command.database).value_or(node_->self());
+    Send(std::move(command), peer, argv);
+  }
 }
 
 void Ring::ForwardArrived(const Id128& from, const wire::Forward& command) {

@@ -17,6 +17,7 @@
 
 #include "cluster/node.h"
 #include "server/forwarded_clients.h"
+#include "server/ring_changes.h"
 
 namespace redynamo {
 
@@ -44,6 +45,8 @@ class Ring : public NodeHost, public LinkEvents {
   Node& node() { return *node_; }
   const Node& node() const { return *node_; }
   bool formed() const { return document_.has_value(); }
+  // A blank node that waits for others: it takes no commands.
+  bool waiting() const { return !formed() && (node_->forming() || node_->joining()); }
   bool several() const { return document_ && document_->members.size() > 1; }
   // Of positions; 0: the data directory's own.
   uint64_t seed() const { return document_ ? document_->seed : 0; }
@@ -63,6 +66,11 @@ class Ring : public NodeHost, public LinkEvents {
   void AwaitSyncPoint(const DeferredReply& client, int64_t timeout_ms);
   Reply SyncPointReply() const;
 
+  // RING.JOIN and its like. A node without a ring comes to be a ring of one first, that others can
+  // join; an error says why it cannot.
+  Status ReadyForChange();
+  void ChangeMembers(RingWish wish, const DeferredReply& client);
+
   uint64_t quorum_failures() const { return quorum_failures_; }
 
   // --- LinkEvents ---
@@ -75,9 +83,25 @@ class Ring : public NodeHost, public LinkEvents {
   void WriteSettled(const PendingWrites::Waiter& waiter, PendingWrites::Outcome outcome) override;
   void ForwardArrived(const Id128& from, const wire::Forward& command) override;
   Status KeepDocument(const RingDocument& document) override;
+  Status KeepVote(std::string_view state) override;
 
  private:
+  struct Retry {  // of a command that came to a node which knew other views
+    uint64_t session_id, reply_id;
+    int64_t until_ms;
+    std::vector<std::string> argv;  // empty: it is not tried again
+    bool writes, muted;
+    int database, resp;
+    uint8_t hops;
+  };
+
   Status CheckSettings() const;
+  Status CheckAnnounced(const std::vector<std::string>& others) const;
+  Status Enter(Engine* engine);
+  Forming::Self SelfOf(Engine* engine) const;
+  void Send(Retry command, const Id128& peer, std::span<const std::string_view> argv);
+  void SendAgain();
+  bool ViewsChange() const;
   struct SyncPoint {
     DeferredReply client;
     int64_t until_ms;
@@ -87,8 +111,11 @@ class Ring : public NodeHost, public LinkEvents {
   Links* links_ = nullptr;
   std::vector<SyncPoint> sync_points_;
   std::optional<RingDocument> document_;  // as on disk
+  std::string vote_;                      // as on disk when the process started
   std::unique_ptr<Node> node_;
   ForwardedClients forwarded_;
+  RingChanges changes_;
+  std::vector<Retry> retries_;
   bool keeping_ = false;  // a first document, for which the engine restarts
   uint64_t quorum_failures_ = 0;
 };

@@ -129,7 +129,10 @@ class Session {
   bool authenticated = false;
   bool monitoring = false;
   bool no_evict = false, no_touch = false;
-  bool forwarded = false;  // of a peer's client: its commands are not forwarded again
+  // Of a peer's client: how often its command has been forwarded; and whether it should not have
+  // come here.
+  uint8_t hops = 0;
+  bool misrouted = false;
   uint32_t fresh = 0;  // so many next requests have keys that are as new as R replicas have them
   ReplyMode reply_mode = ReplyMode::kOn;
   SessionState state = SessionState::kRunning;

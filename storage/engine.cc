@@ -380,6 +380,16 @@ void Engine::AcceptRecord(std::string_view bytes, std::function<void(const Accep
   impl_->replica_->AcceptRecord(bytes, std::move(done));
 }
 ReplicaClock Engine::ClockOf(int partition) const { return impl_->replica_->ClockOf(partition); }
+uint64_t Engine::Seed() const { return impl_->seed_; }
+bool Engine::DatabasesSwapped() const {
+  for (int i = 0; i < impl_->options_.databases; i++) {
+    if (impl_->NamespaceOf(i) != i) return true;
+  }
+  return false;
+}
+ReplicaClock Engine::HandoverClock(int partition) const {
+  return impl_->replica_->HandoverClock(partition);
+}
 uint64_t Engine::ClockHash(int partition) { return impl_->replica_->ClockHash(partition); }
 uint64_t Engine::IrregularHash(int partition) { return impl_->replica_->IrregularHash(partition); }
 void Engine::KeepDots(bool on) { impl_->replica_->KeepDots(on); }

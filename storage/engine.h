@@ -241,6 +241,9 @@ class Engine {
   // background first; `done` is called once, perhaps at once.
   void AcceptRecord(std::string_view bytes, std::function<void(const Accepted&)> done);
   ReplicaClock ClockOf(int partition) const;
+  // The clock, and every dot that irregular rows and clears name beyond it: a replica whose clock
+  // covers this knows all that this one does.
+  ReplicaClock HandoverClock(int partition) const;
   // ReplicaClock::Hash of it, kept until the clock changes; and 64 bits of what the partition's
   // irregular rows know beyond it (normally 0). Replicas that agree in both agree in all rows.
   uint64_t ClockHash(int partition);
@@ -271,6 +274,8 @@ class Engine {
   Status RotateActor();
   Id128 Actor() const;
   Id128 NodeId() const;
+  uint64_t Seed() const;          // of positions: EngineOptions::seed, or the directory's own
+  bool DatabasesSwapped() const;  // some database's namespace has another number
   // Whether any event was ever joined here.
   bool HasEvents() const;
   // 64 bits of the dots of all rows of the key, live and gone; 0 when there are none. Replicas

@@ -59,6 +59,21 @@ ReplicaSide::HashCache& ReplicaSide::Fresh(int partition) {
   return cache;
 }
 
+ReplicaClock ReplicaSide::HandoverClock(int partition) const {
+  ReplicaClock out = ClockOf(partition);
+  const auto& index = engine_.partitions_[size_t(partition)].irregular;
+  if (!index) return out;
+  for (const UnfinishedClear& clear : index->clears) out.Join(Portable(clear.rest));
+  for (const auto& [at, held] : index->keys) {
+    for (const UnfinishedClear& clear : held.clears) out.Join(Portable(clear.rest));
+    for (const auto& [id, state] : held.rows) {
+      for (const auto& [dot, version] : state.live) out.Add(Portable(dot));
+      for (Dot dot : state.gone) out.Add(Portable(dot));
+    }
+  }
+  return out;
+}
+
 uint64_t ReplicaSide::ClockHash(int partition) { return Fresh(partition).clock; }
 uint64_t ReplicaSide::IrregularHash(int partition) { return Fresh(partition).irregular; }
 

@@ -65,6 +65,7 @@ class ReplicaSide {
 
   // --- reports ---
   ReplicaClock ClockOf(int partition) const;
+  ReplicaClock HandoverClock(int partition) const;
   uint64_t ClockHash(int partition);
   uint64_t IrregularHash(int partition);
   uint64_t KeyStateHash(int database, std::string_view key);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 #include "base/hash.h"
 #include "base/id128.h"
@@ -49,12 +50,70 @@ std::string RoundTrip(const std::vector<LinkReport>& links, const Id128& id) {
   return "-";
 }
 
+std::string_view StateText(MemberState state) {
+  switch (state) {
+    case MemberState::kJoining: return "joins";
+    case MemberState::kMember: return "member";
+    case MemberState::kLeaving: return "leaves";
+    case MemberState::kRemoved: return "removed";
+  }
+  return "?";
+}
+
+// "[######......] 512 of 768": of all that has to move, what is where it belongs.
+std::string ProgressBar(int done, int all) {
+  constexpr int kWidth = 30;
+  int filled = all > 0 ? done * kWidth / all : kWidth;
+  return "[" + std::string(size_t(filled), '#') + std::string(size_t(kWidth - filled), '.') + "]" +
+         fmt::format(" {} of {} partitions", done, all);
+}
+
+// What of a change is still to be done, if one is under way.
+std::string ChangeText(const Node& node) {
+  const RingDocument& document = node.document();
+  std::array<int, 4> phases{};
+  for (const View& view : document.views) phases[size_t(view.phase)]++;
+  int moving = document.partitions() - phases[0];
+  const ClaimantStep* step = node.membership() ? node.membership()->step() : nullptr;
+  bool changes = std::ranges::any_of(document.members, [](const Member& member) {
+    return member.state == MemberState::kJoining || member.state == MemberState::kLeaving;
+  });
+  if (moving == 0 && !changes) return {};
+  std::string text = fmt::format(
+      "\nchange   {} partitions are moving: {} fetch, {} read from the new replicas, {} clear up\n",
+      moving, phases[1], phases[2], phases[3]);
+  if (step) {
+    int left = step->begun + step->remaining;
+    text += "         " + ProgressBar(document.partitions() - left, document.partitions()) +
+            " are where they belong\n";
+    for (const std::string& line : step->waiting) text += "         waits: " + line + "\n";
+  } else {
+    text += "         the claimant, the first member that can be reached, knows how much is left\n";
+  }
+  if (node.transfer() && node.transfer()->running() > 0) {
+    text += fmt::format("         this node fetches {} partitions\n", node.transfer()->running());
+  }
+  return text;
+}
+
+std::string HintsText(const Node& node) {
+  const Guests* guests = node.guests();
+  if (!guests) return {};
+  return fmt::format(
+      "hints    {} partitions kept for other nodes ({} bytes), {} let go; {} records sent as "
+      "hints\n",
+      guests->partitions(), guests->bytes(), guests->released(),
+      node.pending_writes().hints_sent());
+}
+
 std::string FiguresText(const Ring& ring) {
   const Node& node = ring.node();
-  std::string text = fmt::format(
-      "\nwrites   {} wait for replicas ({} bytes kept), {} were not answered by enough in time\n",
-      node.pending_writes().unsettled(), node.pending_writes().kept_bytes(),
-      ring.quorum_failures());
+  std::string text =
+      ChangeText(node) + fmt::format(
+                             "\nwrites   {} wait for replicas ({} bytes kept), {} were not "
+                             "answered by enough in time\n",
+                             node.pending_writes().unsettled(), node.pending_writes().kept_bytes(),
+                             ring.quorum_failures());
   if (const FreshReads* reads = node.fresh_reads()) {
     text += fmt::format("reads    {} compared: {} agreed, {} repaired, {} failed, {} asked again\n",
                         reads->stats().reads, reads->stats().agreed, reads->stats().repaired,
@@ -67,6 +126,7 @@ std::string FiguresText(const Ring& ring) {
         stats.pulls, stats.pulled_dots, stats.pulled_bytes, stats.served_pulls, stats.served_bytes,
         stats.full_syncs, stats.full_bytes);
   }
+  text += HintsText(node);
   text += fmt::format("events   {} joined from peers, {} commands forwarded to them\n",
                       node.events_joined(), node.forwards_sent());
   return text;
@@ -82,22 +142,26 @@ Reply RingStatus(CommandContext& context, ArgReader&) {
   const RingDocument& document = node.document();
   std::string text = fmt::format(
       "Ring {}  epoch {}  {} nodes  {} partitions  n {}  r {}  w {}\n\n"
-      "{:40}  {:21}  {:21}  {:5}  {:>10}  {:>7}  {:>6}\n",
+      "{:40}  {:21}  {:21}  {:7}  {:5}  {:>10}  {:>8}  {:>7}  {:>6}\n",
       Id128Digits(document.cluster_id), document.epoch, document.members.size(),
-      document.partitions(), document.n, node.ReadsOf(), node.WritesOf(), "node", "ring address",
-      "clients", "state", "round trip", "first", "behind");
+      document.partitions(), document.n, node.options().r, node.options().w, "node", "ring address",
+      "clients", "is", "state", "round trip", "replicas", "first", "behind");
   std::vector<LinkReport> reports = ring->links().Report();
   for (const Member& member : document.members) {
     const Id128& id = member.id.bytes;
     auto leads = [&](const View& view) { return document.members[view.homes[0]].id == member.id; };
     auto first = std::count_if(document.views.begin(), document.views.end(), leads);
+    MemberIndex index = MemberIndex(&member - document.members.data());
+    auto holds = [&](const View& view) { return view.homes.Contains(index); };
+    auto replicas = std::count_if(document.views.begin(), document.views.end(), holds);
     bool self = id == node.self();
     std::string behind =
         self || !node.exchange() ? "-" : fmt::format("{}", node.exchange()->BehindCount(id));
-    text += fmt::format("{:40}  {:21}  {:21}  {:5}  {:>10}  {:>7}  {:>6}\n", member.id.digits(),
-                        member.ring_address.ToString(),
+    text += fmt::format("{:40}  {:21}  {:21}  {:7}  {:5}  {:>10}  {:>8}  {:>7}  {:>6}\n",
+                        member.id.digits(), member.ring_address.ToString(),
                         RingAddress{member.client_host, member.client_port}.ToString(),
-                        HealthOf(node, ring->links(), id), RoundTrip(reports, id), first, behind);
+                        StateText(member.state), HealthOf(node, ring->links(), id),
+                        RoundTrip(reports, id), replicas, first, behind);
   }
   return Reply::Verbatim(text + FiguresText(*ring));
 }
@@ -112,7 +176,11 @@ Reply RingNodes(CommandContext& context, ArgReader&) {
     map.AddView("ring-address").AddBulk(member.ring_address.ToString());
     map.AddView("client-address")
         .AddBulk(RingAddress{member.client_host, member.client_port}.ToString());
+    map.AddView("is").AddView(StateText(member.state));
     map.AddView("state").AddView(HealthOf(ring->node(), ring->links(), member.id.bytes));
+    map.AddView("host").AddBulk(member.host);
+    map.AddView("zone").AddBulk(member.zone);
+    map.AddView("weight").AddInteger(member.weight);
     list.Add(std::move(map));
   }
   return list;
@@ -124,7 +192,7 @@ Reply RingPreflist(CommandContext& context, ArgReader& args) {
   if (!ring || !ring->formed()) return RingOfOne();
   const Node& node = ring->node();
   Reply list = Reply::Array();
-  for (const Id128& id : node.HomesOf(PartitionOfSlot(KeySlot(key)))) {
+  for (const Id128& id : node.PlaceOf(PartitionOfSlot(KeySlot(key))).read.members) {
     const Member& member = node.document().members[*node.document().Find(NodeId{id})];
     Reply home = Reply::Array();
     home.AddBulk(member.id.digits());
@@ -214,10 +282,18 @@ Reply RingSyncPoint(CommandContext& context, ArgReader& args) {
 Reply RingHelp(CommandContext&, ArgReader&) {
   return HelpReply({
       "RING.<command> [<arg> ...]. Commands are:",
+      "RING.HINTS",
+      "    What this node keeps for other nodes, and who lacks it.",
+      "RING.JOIN <ring-address> [COMMIT]",
+      "    Plans taking a blank node into the ring; with COMMIT, begins it.",
+      "RING.LEAVE <node> [COMMIT]",
+      "    Plans taking a node out of the ring; with COMMIT, begins it.",
       "RING.NODES",
       "    The members, with their addresses and whether this node reaches them.",
       "RING.PREFLIST <key>",
       "    The replicas of a key, the preferred coordinator first.",
+      "RING.REPLACE <node> <ring-address> [COMMIT]",
+      "    Plans putting a blank node in the place of another; with COMMIT, begins it.",
       "RING.SIBLINGS <key>",
       "    All concurrent versions of a string: value, dot, time, actor; the shown one first.",
       "RING.STATUS",

@@ -52,9 +52,11 @@ void ForEachMessage(Visit&& visit) {
                .members = {{Id(1), 7, MemberState::kAlive}, {Id(2), 8, MemberState::kDown}}});
   visit(RingGet{.have_epoch = 128});
   visit(RingDocument{.epoch = 5, .document = std::string_view("a\0b", 3)});
-  visit(Bootstrap{
-      .expected = 3,
-      .members = {{Id(1), -1, "n1:7000", "n1:6379"}, {Id(2), 1'700'000'000'000, "", ""}}});
+  visit(JoinRefused{.reason = "no"});
+  visit(Bootstrap{.purpose = Bootstrap::kJoin,
+                  .expected = 3,
+                  .members = {{Id(1), -1, "n1:7000", "n1:6379", "host", "zone", 100},
+                              {Id(2), 1'700'000'000'000, "", "", "", "", 0}}});
   visit(RingPrepare{.epoch = 9, .ballot = {kBallotRoundMax, Id(4)}});
   visit(RingPromise{.epoch = 9, .ballot = {2, Id(4)}, .promised = {3, Id(5)}});
   visit(RingPromise{.epoch = 9,
@@ -82,12 +84,16 @@ void ForEachMessage(Visit&& visit) {
   visit(FullGet{.request_id = 9, .partition = 300, .cursor = 1ull << 60, .max_bytes = 1 << 20});
   visit(FullPiece{.request_id = 9, .partition = 300, .next = 7, .rows = "rows"});
   visit(Read{.request_id = 1, .database = kDatabaseMax, .digest_only = true, .key = "k"});
-  visit(ReadReply{.request_id = 1, .flags = ReadReply::kGuest, .hash = 1ull << 40, .rows = "rows"});
+  visit(ReadReply{.request_id = 1,
+                  .view_epoch = 2,
+                  .flags = ReadReply::kGuest,
+                  .hash = 1ull << 40,
+                  .rows = "rows"});
   visit(Forward{.request_id = 1,
                 .view_epoch = 9,
                 .database = 3,
                 .resp_version = 3,
-                .flags = Forward::kHopped,
+                .hops = 2,
                 .args = {"SET", "k", ""}});
   visit(ForwardReply{
       .request_id = 1, .status = ForwardStatus::kUnavailable, .view_epoch = 2, .reply = "+OK\r\n"});
@@ -128,7 +134,7 @@ TEST_CASE("message: every kind comes back as it was, also through VisitMessage")
     StatusCode code = VisitMessage(MessageKind(kind), "", accept).code();
     CHECK((code == StatusCode::kUnsupported) == !is_known);
   }
-  CHECK(known == 27);
+  CHECK(known == 28);
 }
 
 TEST_CASE("message: every truncation and every byte too many is refused") {
@@ -185,10 +191,10 @@ TEST_CASE("message: a field outside of its bounds is refused") {
   CHECK(!Refuses<Read>(varints({1, kDatabaseMax, 1, 0})));
   CHECK(Refuses<Read>(varints({1, kDatabaseMax + 1, 1, 0})));
   CHECK(Refuses<Read>(varints({1, 0, 2, 0})));
-  CHECK(!Refuses<Forward>(varints({1, 0, 0, 2, 0, 1, 0})));
-  CHECK(Refuses<Forward>(varints({1, 0, 0, 2, 0, 0})));     // no argument
-  CHECK(Refuses<Forward>(varints({1, 0, 0, 1, 0, 1, 0})));  // RESP 1
-  CHECK(Refuses<Forward>(varints({1, 0, 0, 4, 0, 1, 0})));  // RESP 4
+  CHECK(!Refuses<Forward>(varints({1, 0, 0, 2, 1, 0, 1, 0})));
+  CHECK(Refuses<Forward>(varints({1, 0, 0, 2, 1, 0, 0})));     // no argument
+  CHECK(Refuses<Forward>(varints({1, 0, 0, 1, 1, 0, 1, 0})));  // RESP 1
+  CHECK(Refuses<Forward>(varints({1, 0, 0, 4, 0, 1, 0})));     // RESP 4
   Hello hello{.node_id = Id(1), .client_address = std::string(kAddressBytesMax + 1, 'a')};
   CHECK(Refuses<Hello>(Encoded(hello)));
 }

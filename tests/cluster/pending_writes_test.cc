@@ -16,24 +16,59 @@ using Outcome = PendingWrites::Outcome;
 Id128 Peer(uint8_t n) { return {n}; }
 
 struct Fixture {
-  std::vector<std::tuple<Id128, uint64_t, std::string>> sent;
-  std::map<uint64_t, Outcome> settled;  // by reply id
+  struct Sent {
+    Id128 peer{};
+    uint64_t place = 0;
+    std::string record;
+    Id128 hinted_for{};
+  };
+  std::vector<Sent> sent;
+  std::map<uint64_t, Outcome> settled;                 // by reply id
+  std::map<uint16_t, PendingWrites::Targets> targets;  // by partition
+  uint16_t partitions = 0;
   bool queue_full = false;
-  PendingWrites writes{[this](const Id128& peer, uint64_t number, std::string_view record) {
-                         if (queue_full) return false;
-                         sent.emplace_back(peer, number, std::string(record));
-                         return true;
-                       },
-                       [this](const PendingWrites::Waiter& waiter, Outcome outcome) {
-                         CHECK(settled.emplace(waiter.reply_id, outcome).second);
-                       }};
+  PendingWrites writes{
+      [this](const std::vector<uint16_t>& wanted) {
+        PendingWrites::Targets all;
+        for (uint16_t partition : wanted) {
+          const PendingWrites::Targets& one = targets[partition];
+          all.sets.insert(all.sets.end(), one.sets.begin(), one.sets.end());
+          all.stand_ins.insert(all.stand_ins.end(), one.stand_ins.begin(), one.stand_ins.end());
+          all.sloppy = one.sloppy;
+        }
+        return all;
+      },
+      [this](const Id128& peer, uint64_t place, std::string_view record, const Id128& hinted_for) {
+        if (queue_full) return false;
+        sent.push_back({peer, place, std::string(record), hinted_for});
+        return true;
+      },
+      [this](const PendingWrites::Waiter& waiter, Outcome outcome) {
+        CHECK(settled.emplace(waiter.reply_id, outcome).second);
+      }};
 
-  uint64_t Write(std::string_view record, int needed, uint64_t reply_id,
-                 std::vector<Id128> peers = {Peer(1), Peer(2)}) {
-    uint64_t number = writes.Add(record, {{std::move(peers), needed}}, 1000);
+  uint64_t Write(std::string_view record, PendingWrites::Targets wanted, uint64_t reply_id) {
+    targets[++partitions] = std::move(wanted);
+    uint64_t number = writes.Add(record, {partitions}, 1000);
     writes.Await(number, {7, reply_id});
     writes.SendNew(0);
     return number;
+  }
+  uint64_t Write(std::string_view record, int needed, uint64_t reply_id,
+                 std::vector<Id128> peers = {Peer(1), Peer(2)}) {
+    return Write(record, {{{std::move(peers), needed}}, {}, false}, reply_id);
+  }
+  // Where the record stands on the link to the peer; the newest time it was sent.
+  uint64_t PlaceOf(const Id128& peer, std::string_view record) const {
+    uint64_t place = 0;
+    for (const Sent& one : sent) {
+      if (one.peer == peer && one.record == record) place = one.place;
+    }
+    REQUIRE(place != 0);
+    return place;
+  }
+  void Acknowledge(const Id128& peer, std::string_view record) {
+    writes.Acknowledged(peer, PlaceOf(peer, record));
   }
 };
 
@@ -41,14 +76,15 @@ TEST_CASE("pending writes: a write is settled when enough replicas have it, once
   Fixture f;
   f.writes.LinkUp(Peer(1), 0);
   f.writes.LinkUp(Peer(2), 0);
-  uint64_t first = f.Write("a", 1, 100), second = f.Write("b", 2, 101);
+  f.Write("a", 1, 100);
+  f.Write("b", 2, 101);
   REQUIRE(f.sent.size() == 4);
   CHECK(f.settled.empty());
-  f.writes.Acknowledged(Peer(1), second);
+  f.Acknowledge(Peer(1), "b");
   CHECK(f.settled == std::map<uint64_t, Outcome>{{100, Outcome::kReached}});
-  f.writes.Acknowledged(Peer(2), first);
+  f.Acknowledge(Peer(2), "a");
   CHECK(f.settled.size() == 1);
-  f.writes.Acknowledged(Peer(2), second);
+  f.Acknowledge(Peer(2), "b");
   CHECK(f.settled.size() == 2);
   CHECK(f.writes.kept_bytes() == 0);
   CHECK(f.writes.unsettled() == 0);
@@ -57,8 +93,9 @@ TEST_CASE("pending writes: a write is settled when enough replicas have it, once
 TEST_CASE("pending writes: nothing is sent before the log has it") {
   Fixture f;
   f.writes.LinkUp(Peer(1), 0);
-  f.writes.Add("a", {{{Peer(1)}, 1}}, 1000);
-  f.writes.LinkUp(Peer(1), 0);
+  f.targets[1] = {{{{Peer(1)}, 1}}, {}, false};
+  f.writes.Add("a", {1}, 1000);
+  f.writes.Refresh(0);
   CHECK(f.sent.empty());
   f.writes.SendNew(0);
   CHECK(f.sent.size() == 1);
@@ -70,8 +107,8 @@ TEST_CASE("pending writes: an acknowledgement says nothing of a record that was 
   f.queue_full = true;
   f.Write("dropped", 1, 100);
   f.queue_full = false;
-  uint64_t second = f.Write("b", 1, 101);
-  f.writes.Acknowledged(Peer(1), second);
+  f.Write("b", 1, 101);
+  f.Acknowledge(Peer(1), "b");
   CHECK(f.settled == std::map<uint64_t, Outcome>{{101, Outcome::kReached}});
   f.writes.Expire(1000);
   CHECK(f.settled[100] == Outcome::kUnknown);
@@ -80,9 +117,10 @@ TEST_CASE("pending writes: an acknowledgement says nothing of a record that was 
 TEST_CASE("pending writes: a refused record is not acknowledged by a later one") {
   Fixture f;
   f.writes.LinkUp(Peer(1), 0);
-  uint64_t first = f.Write("a", 1, 100), second = f.Write("b", 1, 101);
-  f.writes.Refused(Peer(1), first);
-  f.writes.Acknowledged(Peer(1), second);
+  f.Write("a", 1, 100);
+  f.Write("b", 1, 101);
+  f.writes.Refused(Peer(1), f.PlaceOf(Peer(1), "a"));
+  f.Acknowledge(Peer(1), "b");
   CHECK_FALSE(f.settled.contains(100));
   CHECK(f.settled.contains(101));
 }
@@ -90,26 +128,30 @@ TEST_CASE("pending writes: a refused record is not acknowledged by a later one")
 TEST_CASE("pending writes: a link that comes back gets what it has not acknowledged") {
   Fixture f;
   f.writes.LinkUp(Peer(1), 0);
-  uint64_t first = f.Write("a", 1, 100, {Peer(1)});
+  f.Write("a", 1, 100, {Peer(1)});
   f.Write("b", 1, 101, {Peer(1)});
-  f.writes.Acknowledged(Peer(1), first);
+  f.Acknowledge(Peer(1), "a");
+  uint64_t old_place = f.PlaceOf(Peer(1), "b");
   f.writes.LinkDown(Peer(1));
   f.Write("c", 1, 102, {Peer(1)});
   f.sent.clear();
   f.writes.LinkUp(Peer(1), 5);
   REQUIRE(f.sent.size() == 2);
-  CHECK(std::get<2>(f.sent[0]) == "b");
-  CHECK(std::get<2>(f.sent[1]) == "c");
+  CHECK(f.sent[0].record == "b");
+  CHECK(f.sent[1].record == "c");
   CHECK(f.writes.OwedSince(Peer(1)) == 5);
-  f.writes.Acknowledged(Peer(1), std::get<1>(f.sent[1]));
+  f.writes.Acknowledged(Peer(1), old_place);  // of the link before
+  CHECK(f.settled.size() == 1);
+  f.Acknowledge(Peer(1), "c");
   CHECK(f.settled.size() == 3);
+  CHECK(f.writes.OwedSince(Peer(1)) == 0);
 }
 
 TEST_CASE("pending writes: what is late has an unknown outcome, and is kept no longer") {
   Fixture f;
   f.writes.LinkUp(Peer(1), 0);
   f.Write("a", 2, 100);
-  f.writes.Acknowledged(Peer(1), 1);
+  f.Acknowledge(Peer(1), "a");
   f.writes.Expire(999);
   CHECK(f.settled.empty());
   f.writes.Expire(1000);
@@ -122,13 +164,79 @@ TEST_CASE("pending writes: what is late has an unknown outcome, and is kept no l
 TEST_CASE("pending writes: each partition of a record needs its replicas") {
   Fixture f;
   for (uint8_t peer : {1, 2, 3}) f.writes.LinkUp(Peer(peer), 0);
-  uint64_t number = f.writes.Add("a", {{{Peer(1), Peer(2)}, 1}, {{Peer(2), Peer(3)}, 2}}, 1000);
-  f.writes.Await(number, {7, 100});
-  f.writes.SendNew(0);
+  f.Write("a", {{{{Peer(1), Peer(2)}, 1}, {{Peer(2), Peer(3)}, 2}}, {}, false}, 100);
   CHECK(f.sent.size() == 3);
-  f.writes.Acknowledged(Peer(2), number);
+  f.Acknowledge(Peer(2), "a");
   CHECK(f.settled.empty());
-  f.writes.Acknowledged(Peer(3), number);
+  f.Acknowledge(Peer(3), "a");
+  CHECK(f.settled.size() == 1);
+}
+
+TEST_CASE("pending writes: a stand-in counts for a home under a sloppy quorum only") {
+  for (bool sloppy : {false, true}) {
+    CAPTURE(sloppy);
+    Fixture f;
+    for (uint8_t peer : {1, 3}) f.writes.LinkUp(Peer(peer), 0);
+    f.Write("a", {{{{Peer(1), Peer(2)}, 2}}, {{Peer(3), Peer(2)}}, sloppy}, 100);
+    REQUIRE(f.sent.size() == 2);
+    CHECK(f.sent[1].peer == Peer(3));
+    CHECK(f.sent[1].hinted_for == Peer(2));
+    f.Acknowledge(Peer(1), "a");
+    f.Acknowledge(Peer(3), "a");
+    CHECK(f.settled.contains(100) == sloppy);
+    CHECK(f.writes.kept_bytes() == 1);  // the home that is away has not got it
+    f.writes.LinkUp(Peer(2), 0);
+    f.Acknowledge(Peer(2), "a");
+    CHECK(f.settled.contains(100));
+    CHECK(f.writes.kept_bytes() == 0);
+  }
+}
+
+TEST_CASE("pending writes: one stand-in does not count for two homes") {
+  Fixture f;
+  f.writes.LinkUp(Peer(4), 0);
+  f.Write("a", {{{{Peer(1), Peer(2)}, 2}}, {{Peer(4), Peer(1)}, {Peer(4), Peer(2)}}, true}, 100);
+  CHECK(f.sent.size() == 1);
+  f.Acknowledge(Peer(4), "a");
+  CHECK(f.settled.empty());
+}
+
+TEST_CASE("pending writes: who comes does not count for who leaves, not even if sloppy") {
+  Fixture f;
+  for (uint8_t peer : {1, 2, 3}) f.writes.LinkUp(Peer(peer), 0);
+  f.Write("a", {{{{Peer(1), Peer(2)}, 1}, {{Peer(1), Peer(3)}, 1}}, {}, true}, 100);
+  f.Acknowledge(Peer(3), "a");
+  CHECK(f.settled.empty());
+  f.Acknowledge(Peer(2), "a");
+  CHECK(f.settled.size() == 1);
+}
+
+TEST_CASE("pending writes: a stand-in that is found later gets older records behind newer ones") {
+  Fixture f;
+  for (uint8_t peer : {1, 2, 3}) f.writes.LinkUp(Peer(peer), 0);
+  f.Write("old", {{{{Peer(1), Peer(2)}, 2}}, {}, true}, 100);
+  f.Write("new", {{{{Peer(3)}, 1}}, {}, true}, 101);
+  f.Acknowledge(Peer(3), "new");
+  f.Acknowledge(Peer(1), "old");
+  CHECK(f.settled.size() == 1);
+  f.targets[1].stand_ins = {{Peer(3), Peer(2)}};  // 2 is suspected
+  f.writes.Refresh(7);
+  f.Acknowledge(Peer(3), "old");
+  CHECK(f.settled.size() == 2);
+}
+
+TEST_CASE("pending writes: a record under way is counted by the newest view") {
+  Fixture f;
+  for (uint8_t peer : {1, 2, 3}) f.writes.LinkUp(Peer(peer), 0);
+  f.Write("a", {{{{Peer(1), Peer(2)}, 1}}, {}, false}, 100);
+  // 3 comes for 2: of either list one must have it.
+  f.targets[1].sets = {{{Peer(1), Peer(2)}, 1}, {{Peer(1), Peer(3)}, 1}};
+  f.writes.Refresh(0);
+  REQUIRE(f.sent.size() == 3);
+  CHECK(f.sent[2].peer == Peer(3));
+  f.Acknowledge(Peer(2), "a");
+  CHECK(f.settled.empty());
+  f.Acknowledge(Peer(3), "a");
   CHECK(f.settled.size() == 1);
 }
 
@@ -137,16 +245,19 @@ TEST_CASE("pending writes: random histories settle exactly what W replicas have"
     CAPTURE(seed);
     Random random(seed);
     Fixture f;
-    std::map<uint64_t, std::map<Id128, bool>> has;  // number -> peers that were given it
-    std::map<Id128, std::vector<uint64_t>> inbox;
-    std::map<uint64_t, int> acknowledged;
+    std::map<std::string, std::map<Id128, bool>> has;
+    std::map<Id128, std::vector<Fixture::Sent>> inbox;
     for (uint8_t peer : {1, 2}) f.writes.LinkUp(Peer(peer), 0);
     int needed = 1 + int(random.Below(2));
+    uint64_t written = 0;
     for (int step = 0; step < 60; step++) {
       Id128 peer = Peer(uint8_t(1 + random.Below(2)));
       switch (random.Below(4)) {
         case 0:
-        case 1: f.Write("r", needed, f.writes.last_number() + 1); break;
+        case 1:
+          written++;
+          f.Write(std::to_string(written), needed, written);
+          break;
         case 2: {
           f.writes.LinkDown(peer);
           inbox.erase(peer);
@@ -154,18 +265,18 @@ TEST_CASE("pending writes: random histories settle exactly what W replicas have"
           break;
         }
         case 3:
-          if (!inbox[peer].empty()) f.writes.Acknowledged(peer, inbox[peer].back());
-          for (uint64_t number : inbox[peer]) has[number][peer] = true;
+          if (!inbox[peer].empty()) f.writes.Acknowledged(peer, inbox[peer].back().place);
+          for (const Fixture::Sent& one : inbox[peer]) has[one.record][peer] = true;
           break;
       }
-      for (auto& [to, number, record] : f.sent) inbox[to].push_back(number);
+      for (const Fixture::Sent& one : f.sent) inbox[one.peer].push_back(one);
       f.sent.clear();
       for (const auto& [number, outcome] : f.settled) {
         CHECK(outcome == Outcome::kReached);
-        CHECK(int(has[number].size()) >= needed);
+        CHECK(int(has[std::to_string(number)].size()) >= needed);
       }
-      for (const auto& [number, peers] : has) {
-        if (int(peers.size()) >= needed) CHECK(f.settled.contains(number));
+      for (const auto& [record, peers] : has) {
+        if (int(peers.size()) >= needed) CHECK(f.settled.contains(std::stoull(record)));
       }
     }
   }

@@ -19,25 +19,25 @@ UNANSWERED = ("QUORUM", "TRYAGAIN", "NOREPLICAS", "CLUSTERDOWN", "LOADING")
 
 
 class RingOfThree:
-    """Three servers that form a ring; `options` are for each of them."""
+    """Servers, three or as many as said, that form a ring; `options` are for each of them."""
 
-    def __init__(self, scratch, *options):
-        self.ring_ports = [free_port() for _ in range(NODES)]
+    def __init__(self, scratch, *options, nodes=NODES):
+        self.ring_ports = [free_port() for _ in range(nodes)]
         seeds = ",".join(f"127.0.0.1:{port}" for port in self.ring_ports)
         self.servers = []
         for number, ring_port in enumerate(self.ring_ports):
             folder = os.path.join(scratch, f"node{number + 1}")
             os.makedirs(folder)
             self.servers.append(Server(folder, [
-                "--ring-port", ring_port, "--ring-bootstrap", NODES, "--ring-seeds", seeds,
+                "--ring-port", ring_port, "--ring-bootstrap", nodes, "--ring-seeds", seeds,
                 *options]))
 
     def __enter__(self):
         for server in self.servers:
             server.start()
         for server in self.servers:
-            wait_until(lambda: status(server).count(" up ") == NODES - 1, SETTLE_SECONDS,
-                       "a ring of three")
+            wait_until(lambda: status(server).count(" up ") == len(self.servers) - 1,
+                       SETTLE_SECONDS, "the ring forms")
         return self
 
     def __exit__(self, *_):
@@ -276,8 +276,8 @@ def wrong_settings_are_refused():
         seeds = f"127.0.0.1:{port},127.0.0.1:{port + 1}"
         log = refusal(1, "--ring-bootstrap", 3, "--ring-seeds", seeds)
         expect("ring-seeds names 2 nodes" in log, log)
-        log = refusal(2, "--ring-bootstrap", 2, "--ring-seeds", seeds, "--ring-n", 1)
-        expect("at most ring-n" in log, log)
+        log = refusal(2, "--ring-bootstrap", 2, "--ring-seeds", seeds, "--ring-join", seeds)
+        expect("set one of them" in log, log)
         log = refusal(3, "--ring-bootstrap", 2, "--ring-seeds", f"127.0.0.1:{port},192.0.2.1:7000")
         expect("ring-announce" in log, log)
         log = refusal(4, "--ring-bootstrap", 2, "--ring-seeds", "nonsense")

@@ -22,6 +22,7 @@ import failure_tests  # noqa: E402
 import loading_tests  # noqa: E402
 import memory_tests  # noqa: E402
 import network_tests  # noqa: E402
+import ring_members_tests  # noqa: E402
 import ring_tests  # noqa: E402
 
 
@@ -38,6 +39,7 @@ def tests(rounds, seed):
     yield from memory_tests.TESTS
     yield from network_tests.TESTS
     yield from ring_tests.TESTS
+    yield from ring_members_tests.TESTS
     for fsync in ("always", "everysec"):
         yield (f"kill -9 under writers, appendfsync {fsync}: nothing answered is lost",
                lambda fsync=fsync: crash_rounds(fsync, rounds, seed))

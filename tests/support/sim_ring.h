@@ -3,9 +3,10 @@
 // own, over links that a seed delays, loses and cuts (sim_links.h), under a clock that a test
 // moves.
 //
-//   SimRing ring(3, seed);
+//   SimRing ring(3, {.seed = 7});
 //   ring.node(0).Write(...)      a command that this node coordinates; see Settled
 //   ring.network().Cut(...), ring.Crash(1), ring.Start(1)
+//   int d = ring.AddBlank();     a node that asks to be taken into the ring
 //   ring.Settle()                everything is healed, and goes on until all replicas agree
 #pragma once
 
@@ -15,6 +16,8 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -34,12 +37,17 @@ class SimRingNode : public NodeHost, public LinkEvents {
   }
 
   void Open(uint64_t seed);  // the engine alone
-  void Start(const RingDocument& document);
-  void Stop();  // as kill -9: what was not written is lost
+  // In the ring of the document that it has, or else asking to be taken into one.
+  void Start();
+  void Stop();                           // as kill -9: what was not written is lost
+  std::optional<RingDocument> document;  // as on its disk
+  bool asks = true;                      // without one: to be taken in
   bool running() const { return node_ != nullptr; }
   Engine& engine() { return *engine_; }
   Node& node() { return *node_; }
   const Id128& id() const { return id_; }
+  uint64_t engine_clock_hash(int p) const { return engine_->ClockHash(p) % 10000; }
+  std::string id_text() const { return std::to_string(number_) + " (" + ShortId(id_) + ")"; }
 
   // Runs `change` as one command. `settled` is called when its outcome is known, at most once.
   void Write(const std::function<void(Keyspace)>& change,
@@ -53,7 +61,11 @@ class SimRingNode : public NodeHost, public LinkEvents {
     node.mapped()(outcome);
   }
   void ForwardArrived(const Id128&, const wire::Forward&) override {}
-  Status KeepDocument(const RingDocument&) override { return Status::Ok(); }
+  Status KeepDocument(const RingDocument& kept) override;
+  Status KeepVote(std::string_view state) override {
+    vote_ = state;
+    return Status::Ok();
+  }
 
   // --- LinkEvents ---
   void OnPeerUp(const wire::Hello& hello) override { node_->OnPeerUp(hello); }
@@ -65,7 +77,9 @@ class SimRingNode : public NodeHost, public LinkEvents {
 
  private:
   SimRing& ring_;
+  int number_;
   std::string dir_;
+  std::string vote_;
   Id128 id_{};
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Node> node_;
@@ -75,27 +89,49 @@ class SimRingNode : public NodeHost, public LinkEvents {
 
 class SimRing {
  public:
-  SimRing(int nodes, SimLinksOptions options) : network_(options), random_(options.seed) {
+  // `n`: replicas of a partition; 0: as many as nodes.
+  SimRing(int nodes, SimLinksOptions options, int n = 0, bool sloppy = true)
+      : options_{.n = n ? n : nodes, .sloppy = sloppy}, network_(options), random_(options.seed) {
     for (int i = 0; i < nodes; i++) nodes_.push_back(std::make_unique<SimRingNode>(*this, i));
-    auto self = [](const SimRingNode& node, int port) {
-      std::string text = "127.0.0.1:" + std::to_string(port);
-      return Forming::Self{node.id(), text, text};
-    };
     for (auto& node : nodes_) node->Open(0);
-    Forming forming(self(*nodes_[0], 7000), uint32_t(nodes));
+    Forming forming(SelfOf(0), uint32_t(nodes));
     for (int i = 1; i < nodes; i++) {
-      Forming other(self(*nodes_[size_t(i)], 7000 + i), uint32_t(nodes));
-      REQUIRE(forming.Learn(other.Message()).ok());
+      REQUIRE(forming.Learn(Forming(SelfOf(i), uint32_t(nodes)).Message()).ok());
     }
-    Result<RingDocument> document = FirstDocument(forming, nodes, random_);
+    Result<RingDocument> document = FirstDocument(forming, options_.n, random_);
     REQUIRE(document.ok());
-    document_ = *document;
-    for (int i = 0; i < nodes; i++) Start(i);
+    for (int i = 0; i < nodes; i++) {
+      nodes_[size_t(i)]->document = *document;
+      Start(i);
+    }
     for (int i = 0; i < 20; i++) Pass(100);
   }
 
-  void Start(int i) { nodes_[size_t(i)]->Start(document_); }
+  // `asks`: it wants to be taken in, and need not be named.
+  int AddBlank(bool asks = true) {
+    nodes_.push_back(std::make_unique<SimRingNode>(*this, size()));
+    nodes_.back()->asks = asks;
+    nodes_.back()->Open(0);
+    Start(size() - 1);
+    return size() - 1;
+  }
+  void Start(int i) { nodes_[size_t(i)]->Start(); }
   void Crash(int i) { nodes_[size_t(i)]->Stop(); }
+  Forming::Self SelfOf(int i) const {
+    std::string text = "127.0.0.1:" + std::to_string(7000 + i);
+    return Forming::Self{
+        .node_id = nodes_[size_t(i)]->id(), .ring_address = text, .client_address = text};
+  }
+  // The newest document that any running node has.
+  const RingDocument& document() const {
+    const RingDocument* newest = nullptr;
+    for (const auto& node : nodes_) {
+      if (node->document && (!newest || node->document->epoch > newest->epoch)) {
+        newest = &*node->document;
+      }
+    }
+    return *newest;
+  }
   // Time goes on: ticks, and whatever messages there are by then.
   void Pass(int64_t ms) {
     clock_.AdvanceMs(ms);
@@ -111,19 +147,72 @@ class SimRing {
       }
     }
   }
-  // Until every node knows that all others have all of it; false when that takes too long.
-  bool Settle() {
+  // Until no change is under way, every node knows that all writers have all of it, and nobody
+  // keeps anything for others; false when that takes too long. Those in `lost` stay away.
+  bool Settle(const std::set<int>& lost = {}) {
     network_.HealAll();
-    for (int i = 0; i < int(nodes_.size()); i++) {
-      if (!nodes_[size_t(i)]->running()) Start(i);
+    for (int i = 0; i < size(); i++) {
+      if (!lost.contains(i) && !nodes_[size_t(i)]->running()) Start(i);
     }
-    for (int round = 0; round < 600; round++) {
+    for (int round = 0; round < 3000; round++) {
       Pass(100);
-      bool all = true;
-      for (auto& node : nodes_) all = all && node->node().exchange()->AllTold();
-      if (all) return true;
+      if (AtRest()) return true;
     }
     return false;
+  }
+  bool AtRest() const {
+    const RingDocument& newest = document();
+    for (const View& view : newest.views) {
+      if (!view.settled()) return false;
+    }
+    for (const Member& member : newest.members) {
+      if (member.state == MemberState::kJoining || member.state == MemberState::kLeaving) {
+        return false;
+      }
+    }
+    for (const auto& node : nodes_) {
+      if (!node->running()) continue;
+      const Node& real = node->node();
+      if (!real.formed() || real.document().epoch != newest.epoch) return false;
+      if (real.removed()) continue;
+      if (!real.exchange()->AllTold() || real.guests()->partitions() > 0) return false;
+    }
+    return true;
+  }
+
+  // Why it is not at rest.
+  std::string Describe() const {
+    std::string out;
+    for (const auto& node : nodes_) {
+      out += "\n" + node->id_text() + ": ";
+      if (!node->running() || !node->node().formed()) {
+        out += node->running() ? "no ring" : "down";
+        continue;
+      }
+      const Node& real = node->node();
+      int moving = 0;
+      for (const View& view : real.document().views) moving += !view.settled();
+      out += "epoch " + std::to_string(real.document().epoch) + ", " + std::to_string(moving) +
+             " moving" + (real.removed() ? ", removed" : "") +
+             (real.exchange()->AllTold() ? "" : ", not all told") + ", keeps " +
+             std::to_string(real.guests()->partitions()) + ", fetches " +
+             std::to_string(real.transfer()->running());
+      for (const GuestReport& report : real.guests()->Report(0)) {
+        out += "\n  keeps " + std::to_string(report.partition) + " owed to " +
+               std::to_string(report.owed_to.size()) + ": clock " +
+               std::to_string(node->engine_clock_hash(report.partition));
+        for (const auto& other : nodes_) {
+          if (!other->running() || !other->node().formed()) continue;
+          out += " " + std::to_string(other->engine_clock_hash(report.partition)) +
+                 (other->node().PlaceOf(report.partition).self_writes ? "w" : "") +
+                 (other->node().exchange()->GuestsOf(report.partition).empty() ? "" : "g");
+        }
+      }
+      if (const ClaimantStep* step = real.membership()->step()) {
+        for (const std::string& line : step->waiting) out += "\n  " + line;
+      }
+    }
+    return out;
   }
 
   SimRingNode& node(int i) { return *nodes_[size_t(i)]; }
@@ -137,16 +226,17 @@ class SimRing {
   SimNetwork& network() { return network_; }
   ManualClock& clock() { return clock_; }
   Random& random() { return random_; }
+  const NodeOptions& options() const { return options_; }
 
  private:
+  NodeOptions options_;
   ManualClock clock_;
   SimNetwork network_;
   Random random_;
-  RingDocument document_;
   std::vector<std::unique_ptr<SimRingNode>> nodes_;
 };
 
-inline SimRingNode::SimRingNode(SimRing& ring, int number) : ring_(ring) {
+inline SimRingNode::SimRingNode(SimRing& ring, int number) : ring_(ring), number_(number) {
   char name[] = "/tmp/sim_ring_XXXXXX";
   dir_ = mkdtemp(name);
 }
@@ -170,20 +260,35 @@ inline void SimRingNode::Open(uint64_t seed) {
   id_ = engine_->NodeId();
 }
 
-inline void SimRingNode::Start(const RingDocument& document) {
+inline void SimRingNode::Start() {
   engine_.reset();
-  Open(document.seed);
+  Open(document ? document->seed : 0);
   wire::Hello hello;
   hello.node_id = id_;
-  hello.cluster_id = document.cluster_id;
-  hello.partitions = uint32_t(document.partitions());
+  if (document) hello.cluster_id = document->cluster_id;
+  hello.partitions = uint32_t(kPartitionCount);
   hello.databases = 1;
-  NodeOptions options;
-  options.n = int(document.members.size());
+  NodeOptions options = ring_.options();
   options.databases = 1;
+  options.ring_address = options.client_address = ring_.SelfOf(number_).ring_address;
   Links& links = ring_.network().Add(hello, this);
   node_ = std::make_unique<Node>(ring_.clock(), links, *this, ring_.random().Next(), options);
-  REQUIRE(node_->Join(engine_.get(), document).ok());
+  if (document) {
+    REQUIRE(node_->Join(engine_.get(), *document, vote_).ok());
+  } else {
+    node_->AwaitRing(ring_.SelfOf(number_), asks);
+  }
+}
+
+inline Status SimRingNode::KeepDocument(const RingDocument& kept) {
+  bool first = !document;
+  document = kept;
+  if (!first) return Status::Ok();
+  node_->SetEngine(nullptr);
+  engine_.reset();
+  Open(document->seed);
+  node_->SetEngine(engine_.get());
+  return Status::Ok();
 }
 
 inline void SimRingNode::Stop() {

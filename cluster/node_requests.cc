@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+// The node's part in requests: where a command runs, what it is compared with, who gets its events.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "cluster/node.h"
+#include "cluster/preference_list.h"
+#include "storage/slot_table.h"
+
+namespace redynamo {
+namespace {
+
+constexpr int64_t kRemovalDelayPerRankMs = 60'000;
+constexpr int64_t kRemovalByGuestMs = 365ll * 86'400'000;  // never: the homes do it
+
+bool Has(const std::vector<Id128>& ids, const Id128& id) {
+  return std::find(ids.begin(), ids.end(), id) != ids.end();
+}
+
+}  // namespace
+
+// --- who ---
+
+const std::vector<Id128>& Node::FallbacksOf(int partition) const {
+  auto [it, fresh] = fallbacks_.try_emplace(partition);
+  size_t spare = document_->members.size() - PlaceOf(partition).writers.size();
+  if (!fresh || spare == 0) return it->second;
+  Suspects suspects;
+  for (const Member& member : document_->members) suspects.push_back(!Healthy(member.id.bytes));
+  for (MemberIndex m : redynamo::FallbacksOf(*document_, partition, suspects, spare)) {
+    it->second.push_back(document_->members[m].id.bytes);
+  }
+  return it->second;
+}
+
+std::optional<Id128> Node::CoordinatorOf(int partition) const {
+  for (const Id128& home : PlaceOf(partition).read.members) {
+    if (Healthy(home)) return home;
+  }
+  if (!options_.sloppy || FallbacksOf(partition).empty()) return std::nullopt;
+  return FallbacksOf(partition).front();
+}
+
+// --- commands ---
+
+// Empty when enough can be reached.
+std::string Node::WhyTooFew(const Place& place, int partition, bool writes) const {
+  auto reachable = [&](const NodeQuorum& quorum) {
+    return int(std::count_if(quorum.members.begin(), quorum.members.end(),
+                             [this](const Id128& id) { return Healthy(id); }));
+  };
+  auto lacking = [&](const NodeQuorum& quorum) {
+    int missing = quorum.needed - reachable(quorum);
+    return missing > 0 && (!options_.sloppy || int(FallbacksOf(partition).size()) < missing);
+  };
+  const NodeQuorum& wanted = !writes                    ? place.read
+                             : lacking(place.write_old) ? place.write_old
+                                                        : place.write_new;
+  if (!lacking(wanted)) return {};
+  return fmt::format(
+      "NOREPLICAS {} of the {} replicas of the key can be reached, {} are needed to {} "
+      "(ring-{}). Nothing was changed",
+      reachable(wanted), wanted.members.size(), wanted.needed, writes ? "write" : "read",
+      writes ? 'w' : 'r');
+}
+
+Node::Route Node::RouteOf(std::span<const uint16_t> slots, bool writes, Forwarding how) {
+  Route route;
+  if (!document_ || (document_->members.size() == 1 && !removed_)) return route;
+  auto refuse = [&](std::string error) {
+    route.kind = Route::kRefuse;
+    route.error = std::move(error);
+    return route;
+  };
+  if (removed_) {
+    return refuse("CLUSTERDOWN This node has been removed from the ring: use another one");
+  }
+  std::optional<Id128> coordinator;
+  bool possible_here = true, several = false;
+  for (uint16_t slot : slots) {
+    int partition = PartitionOfSlot(slot);
+    const Place& place = PlaceOf(partition);
+    std::string too_few = WhyTooFew(place, partition, writes);
+    if (!too_few.empty()) return refuse(std::move(too_few));
+    std::optional<Id128> first = CoordinatorOf(partition);
+    possible_here = possible_here && (place.self_reads || first == self_);
+    if (coordinator && coordinator != first) several = true;
+    if (!coordinator) coordinator = first;
+  }
+  bool here = !coordinator || coordinator == self_ || several || how != Forwarding::kPrefer;
+  if (here && possible_here) return route;
+  if (several) return refuse("CROSSSLOT Keys in request don't hash to the same slot");
+  if (how == Forwarding::kNever) {
+    route.misrouted = true;
+    return refuse("TRYAGAIN this node is no replica of the key any more");
+  }
+  route.kind = Route::kForward;
+  route.peer = *coordinator;
+  return route;
+}
+
+// Other replicas that count for R; guests that hold something are asked besides, and take the
+// places of homes only when these do not suffice.
+FreshReads::Choice Node::ChoiceOf(int partition) const {
+  const Place& place = PlaceOf(partition);
+  FreshReads::Choice choice;
+  choice.needed = place.read.needed - (place.self_reads ? 1 : 0);
+  for (const Id128& guest : exchange_->GuestsOf(partition)) {
+    if (guest == self_ || place.Reads(guest) || !Healthy(guest)) continue;
+    choice.replicas.push_back(guest);
+    choice.needed++;
+  }
+  size_t guests = choice.replicas.size();
+  for (const Id128& home : place.read.members) {
+    if (home != self_ && Healthy(home)) choice.replicas.push_back(home);
+  }
+  if (!options_.sloppy || int(choice.replicas.size()) >= choice.needed) return choice;
+  // Too few homes: whoever stands in counts, this node included when it coordinates as a guest.
+  choice.needed -= int(guests);
+  if (!place.self_reads) choice.needed--;
+  for (const Id128& fallback : FallbacksOf(partition)) {
+    if (int(choice.replicas.size()) >= choice.needed) break;
+    if (fallback != self_ && !Has(choice.replicas, fallback)) choice.replicas.push_back(fallback);
+  }
+  return choice;
+}
+
+bool Node::ReadFresh(std::span<const KeyName> keys, FreshReads::Done done) {
+  std::vector<FreshReads::Key> wanted;
+  for (const KeyName& key : keys) {
+    wanted.push_back({key.database, std::string(key.name), PartitionOfSlot(key.slot)});
+  }
+  int64_t now_ms = NowMs();
+  return fresh_reads_->Start(std::move(wanted), now_ms, now_ms + options_.timeout_ms,
+                             std::move(done));
+}
+
+PendingWrites::Targets Node::TargetsOf(const std::vector<uint16_t>& partitions) {
+  PendingWrites::Targets targets;
+  targets.sloppy = options_.sloppy;
+  auto add = [&](const NodeQuorum& quorum, bool guest) {
+    PendingWrites::HomeSet set{quorum.members, quorum.needed};
+    bool counted = std::erase(set.peers, self_) > 0 || (guest && options_.sloppy);
+    if (counted) set.needed--;
+    auto& sets = targets.sets;
+    if (std::find(sets.begin(), sets.end(), set) == sets.end()) sets.push_back(std::move(set));
+  };
+  for (uint16_t partition : partitions) {
+    const Place& place = PlaceOf(partition);
+    add(place.write_old, !place.self_writes);
+    add(place.write_new, !place.self_writes);
+    size_t used = 0;
+    for (const Id128& home : place.writers) {
+      if (home == self_ || Healthy(home)) continue;
+      const std::vector<Id128>& fallbacks = FallbacksOf(partition);
+      while (used < fallbacks.size() && fallbacks[used] == self_) used++;
+      if (used == fallbacks.size()) break;
+      targets.stand_ins.push_back({fallbacks[used++], home});
+    }
+  }
+  return targets;
+}
+
+void Node::OnOwnRecord(const OwnRecord& record) {
+  if (!document_ || document_->members.size() == 1) return;
+  std::vector<uint16_t> partitions;
+  for (const EventId& event : record.events) {
+    if (std::find(partitions.begin(), partitions.end(), event.partition) == partitions.end()) {
+      partitions.push_back(event.partition);
+    }
+    bool guest = guests_ && !PlaceOf(event.partition).self_writes;
+    if (guest) guests_->Taken(event.partition, record.bytes.size(), NowMs());
+  }
+  last_record_ = writes_.Add(record.bytes, std::move(partitions), NowMs() + options_.timeout_ms);
+}
+
+void Node::Await(uint64_t record, const PendingWrites::Waiter& waiter) {
+  writes_.Await(record, waiter);
+}
+
+int64_t Node::RemovalDelayMs(int partition) const {
+  if (!document_) return 0;
+  const std::vector<Id128>& homes = PlaceOf(partition).read.members;
+  auto self = std::find(homes.begin(), homes.end(), self_);
+  if (self == homes.end()) return kRemovalByGuestMs;
+  return (self - homes.begin()) * kRemovalDelayPerRankMs;
+}
+
+// --- forwarded commands ---
+
+void Node::SendForward(const Id128& peer, wire::Forward command, bool writes, ForwardDone done) {
+  command.request_id = next_request_++;
+  command.view_epoch = document_->epoch;
+  forwards_sent_++;
+  forwards_[command.request_id] = {peer, NowMs(), writes, std::move(done)};
+  if (peer == self_) return host_.ForwardArrived(self_, command);
+  links_.Send(peer, command);  // a link that goes ends it by OnPeerDown
+}
+
+void Node::EndForward(uint64_t request_id, const ForwardOutcome& outcome) {
+  auto node = forwards_.extract(request_id);
+  if (!node.empty()) node.mapped().done(outcome);
+}
+
+Status Node::On(const Id128& peer, const wire::Forward& message) {
+  uint64_t epoch = document_ ? document_->epoch : 0;
+  if (message.view_epoch > epoch) links_.Send(peer, wire::RingGet{epoch});
+  host_.ForwardArrived(peer, message);
+  return Status::Ok();
+}
+
+void Node::AnswerForward(const Id128& to, uint64_t request_id, wire::ForwardStatus status,
+                         std::string_view reply) {
+  wire::ForwardReply message;
+  message.request_id = request_id;
+  message.status = status;
+  message.view_epoch = document_ ? document_->epoch : 0;
+  message.reply = reply;
+  if (to == self_) {
+    On(self_, message);
+  } else {
+    links_.Send(to, message);
+  }
+}
+
+Status Node::On(const Id128&, const wire::ForwardReply& message) {
+  ForwardOutcome outcome;
+  outcome.bytes = message.reply;
+  if (message.status != wire::ForwardStatus::kDone) outcome.kind = ForwardOutcome::kNotDone;
+  EndForward(message.request_id, outcome);
+  return Status::Ok();
+}
+
+}  // namespace redynamo

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// RING.JOIN, RING.LEAVE and RING.REPLACE as an operator gives them: without COMMIT the plan is
+// answered, with it the members decide it. A node that joins is first reached at its ring address;
+// the answer waits for it.
+//
+// Data thread only.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cluster/plan.h"
+#include "server/session.h"
+
+namespace redynamo {
+
+class Node;
+class Server;
+
+struct RingWish {
+  RingChangeKind kind = RingChangeKind::kJoin;
+  std::string joining;  // kJoin, kReplace: a ring address
+  std::string leaving;  // kLeave, kReplace: 40 digits or a ring address
+  bool commit = false;
+};
+
+class RingChanges {
+ public:
+  explicit RingChanges(Server& server) : server_(server) {}
+
+  // Answers the client, perhaps later. REQUIRES: the node is in a ring.
+  void Begin(RingWish wish, const DeferredReply& client, Node* node, int64_t now_ms);
+  void Tick(Node* node, int64_t now_ms);
+
+ private:
+  struct Pending {
+    RingWish wish;
+    DeferredReply client;
+    int64_t until_ms = 0;
+  };
+  // False while the joining node has not been reached.
+  bool TryEnd(const Pending& pending, Node* node);
+  void Carry(const RingChange& change, const Pending& pending, Node* node);
+
+  Server& server_;
+  std::vector<Pending> pending_;
+};
+
+}  // namespace redynamo
