@@ -16,6 +16,7 @@ constexpr int64_t kPullTimeoutMs = 5000;
 constexpr size_t kPullsUnderWayMax = 8;  // per peer
 constexpr uint64_t kBatchBytes = 1 << 20;
 constexpr uint64_t kBatchBytesMax = 64 << 20;
+constexpr int64_t kUnsettledMs = 60'000;
 constexpr int kHashesPerTell = 64;  // of partitions that have not changed
 
 Status BadPartition() { return Corruption("a message names a partition that does not exist"); }
@@ -99,6 +100,7 @@ void Exchange::PeerDown(const Id128& id) {
   std::vector<Done> waiting;
   for (auto& [request_id, request] : peer->under_way) {
     if (request.full) full_under_way_.erase(request.partition);
+    unsettled_[request.partition] = now_ms_ + kUnsettledMs;
     for (Done& done : request.waiting) waiting.push_back(std::move(done));
   }
   for (auto& [partition, list] : peer->waiting) {
@@ -425,9 +427,20 @@ void Exchange::Finish(const Id128& id, uint64_t request_id, const Status& status
     if (place.known && engine_.ClockOf(partition).Covers(place.clock)) place.missing_since_ms = -1;
   } else {
     stats_.failed++;
+    unsettled_[partition] = now_ms_ + kUnsettledMs;
   }
   StartPulls(id, peer);
   for (Done& done : node.mapped().waiting) done(status);
+}
+
+bool Exchange::Settled(int partition) const {
+  auto broken_off = unsettled_.find(partition);
+  if (broken_off != unsettled_.end() && broken_off->second > now_ms_) return false;
+  return std::none_of(peers_.begin(), peers_.end(), [&](const auto& peer) {
+    const auto& under_way = peer.second.under_way;
+    return std::any_of(under_way.begin(), under_way.end(),
+                       [&](const auto& r) { return r.second.partition == partition; });
+  });
 }
 
 // --- figures ---

@@ -77,6 +77,10 @@ class Exchange {
   Status On(const Id128& peer, const wire::FullGet& message);
   Status On(const Id128& peer, const wire::FullPiece& message);
 
+  // False while a pull of the partition is half done, and for a minute after one has broken off:
+  // its rows may lack what only events that were not pulled yet have removed.
+  bool Settled(int partition) const;
+
   // Partitions that the peer writes, and in which its clock, as last told, is not known to cover
   // this node's.
   uint64_t BehindCount(const Id128& peer) const;
@@ -150,7 +154,8 @@ class Exchange {
   std::vector<uint64_t> view_epochs_;  // by partition, as of the last ViewsChanged
   std::map<Id128, Peer> peers_;
   std::deque<Telling> tellings_;
-  std::set<int> full_under_way_;  // partitions
+  std::set<int> full_under_way_;      // partitions
+  std::map<int, int64_t> unsettled_;  // partitions whose pull has broken off, until when
   uint64_t next_request_ = 1;
   int64_t now_ms_ = 0;
   int64_t told_ms_ = 0;

@@ -39,6 +39,9 @@ std::string_view MessageName(MessageKind kind) {
     case MessageKind::kPullNeedFull: return "PULL_NEED_FULL";
     case MessageKind::kFullGet: return "FULL_GET";
     case MessageKind::kFullPiece: return "FULL_PIECE";
+    case MessageKind::kTreeGet: return "TREE_GET";
+    case MessageKind::kLeaves: return "LEAVES";
+    case MessageKind::kLeafRows: return "LEAF_ROWS";
     case MessageKind::kRead: return "READ";
     case MessageKind::kReadReply: return "READ_REPLY";
     case MessageKind::kForward: return "FORWARD";

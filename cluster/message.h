@@ -14,62 +14,12 @@
 #pragma once
 
 #include <array>
-#include <cstdint>
-#include <string>
-#include <string_view>
-#include <vector>
 
-#include "base/status.h"
-#include "storage/identity.h"  // Id128
+#include "cluster/message_exchange.h"
+#include "cluster/message_kind.h"
+#include "cluster/message_ring.h"
 
 namespace redynamo {
-
-// On the wire: never renumber.
-enum class MessageKind : uint8_t {
-  kHello = 1,
-  kPing = 2,
-  kAck = 3,
-  kPingReq = 4,
-  kPingReqReply = 5,
-  kGossip = 6,
-  kRingGet = 10,
-  kRingDocument = 11,
-  kBootstrap = 12,
-  kRingPrepare = 13,
-  kRingPromise = 14,
-  kRingAccept = 15,
-  kRingAccepted = 16,
-  kViewProgress = 17,
-  kJoinRefused = 18,
-  kEvents = 20,
-  kEventsAck = 21,
-  kClocks = 30,
-  kReport = 31,
-  kPull = 32,
-  kPullBatch = 33,
-  kPullNeedFull = 34,
-  kFullGet = 35,
-  kFullPiece = 36,
-  kRead = 40,
-  kReadReply = 41,
-  kForward = 50,
-  kForwardReply = 51,
-};
-bool IsKnownMessageKind(uint8_t kind);
-// "EVENTS", "PULL_BATCH": for log lines and INFO. "?" when unknown.
-std::string_view MessageName(MessageKind kind);
-
-// --- bounds ---
-inline constexpr uint32_t kWireVersion = 1;  // of the coding of this header
-inline constexpr size_t kAddressBytesMax = 300;
-inline constexpr size_t kLabelBytesMax = 255;
-inline constexpr size_t kReasonBytesMax = 1000;
-inline constexpr uint32_t kPartitionsMax = 16384;  // a partition is a range of at least one slot
-inline constexpr uint32_t kDatabaseMax = 65535;
-inline constexpr size_t kMembersMax = 1024;  // of a ring
-inline constexpr size_t kRingDocumentBytesMax = 32u << 20;
-inline constexpr uint64_t kBallotRoundMax = 1ull << 62;
-inline constexpr size_t kForwardArgsMax = 1024 * 1024;  // as many as a client may send
 
 // The messages themselves; a namespace, because their names are short.
 namespace wire {
@@ -156,137 +106,6 @@ struct Gossip {
   bool operator==(const Gossip&) const = default;
 };
 
-// Asks for the ring document when the receiver's is newer than `have_epoch`.
-struct RingGet {
-  static constexpr MessageKind kKind = MessageKind::kRingGet;
-  uint64_t have_epoch = 0;
-
-  void EncodeTo(std::string* out) const;
-  static Status Decode(std::string_view payload, RingGet* out);
-  bool operator==(const RingGet&) const = default;
-};
-struct RingDocument {
-  static constexpr MessageKind kKind = MessageKind::kRingDocument;
-  uint64_t epoch = 0;
-  std::string_view document{};  // at most kRingDocumentBytesMax; cluster/ring.h knows its coding
-
-  void EncodeTo(std::string* out) const;
-  static Status Decode(std::string_view payload, RingDocument* out);
-  bool operator==(const RingDocument&) const = default;
-};
-
-// Blank nodes on their way to a ring: the sender and, when they form one, all the blank nodes it
-// has heard of.
-struct Bootstrap {
-  static constexpr MessageKind kKind = MessageKind::kBootstrap;
-  enum Purpose : uint8_t {
-    kForm = 0,  // with others
-    kJoin = 1,  // asks a member to be taken into its ring
-    kWait = 2,  // may be taken into one
-  };
-  struct Member {
-    Id128 node_id{};
-    int64_t created_ms = 0;  // when its data directory was made
-    std::string_view ring_address{};
-    std::string_view client_address{};
-    std::string_view host{}, zone{};  // labels, at most kLabelBytesMax
-    uint32_t weight = 0;
-    bool operator==(const Member&) const = default;
-  };
-  Purpose purpose = kForm;
-  uint32_t expected = 0;          // how many nodes the sender waits for
-  std::vector<Member> members{};  // at most kMembersMax
-
-  void EncodeTo(std::string* out) const;
-  static Status Decode(std::string_view payload, Bootstrap* out);
-  bool operator==(const Bootstrap&) const = default;
-};
-
-// --- the register that decides ring documents (cluster/ring_register.h) ---
-
-// Who asks, and for the how manieth time: unique, since a node asks in one round once.
-struct Ballot {
-  uint64_t round = 0;  // at most kBallotRoundMax; 0: none
-  Id128 node{};
-
-  auto operator<=>(const Ballot&) const = default;
-};
-
-// "Take nothing from lower ballots any more, and say what you have taken." `epoch`, here and below,
-// is that of the document that is to be decided.
-struct RingPrepare {
-  static constexpr MessageKind kKind = MessageKind::kRingPrepare;
-  uint64_t epoch = 0;
-  Ballot ballot{};
-
-  void EncodeTo(std::string* out) const;
-  static Status Decode(std::string_view payload, RingPrepare* out);
-  bool operator==(const RingPrepare&) const = default;
-};
-// The answer to `ballot`; durable where it was granted.
-struct RingPromise {
-  static constexpr MessageKind kKind = MessageKind::kRingPromise;
-  uint64_t epoch = 0;
-  Ballot ballot{};
-  bool granted = false;
-  Ballot promised{};               // the highest that the sender has promised
-  Ballot accepted{};               // round 0: it has accepted nothing
-  std::string_view document = {};  // what it has accepted; at most kRingDocumentBytesMax
-
-  void EncodeTo(std::string* out) const;
-  static Status Decode(std::string_view payload, RingPromise* out);
-  bool operator==(const RingPromise&) const = default;
-};
-struct RingAccept {
-  static constexpr MessageKind kKind = MessageKind::kRingAccept;
-  uint64_t epoch = 0;
-  Ballot ballot{};
-  std::string_view document = {};  // at most kRingDocumentBytesMax
-
-  void EncodeTo(std::string* out) const;
-  static Status Decode(std::string_view payload, RingAccept* out);
-  bool operator==(const RingAccept&) const = default;
-};
-struct RingAccepted {
-  static constexpr MessageKind kKind = MessageKind::kRingAccepted;
-  uint64_t epoch = 0;
-  Ballot ballot{};
-  bool granted = false;
-  Ballot promised{};
-
-  void EncodeTo(std::string* out) const;
-  static Status Decode(std::string_view payload, RingAccepted* out);
-  bool operator==(const RingAccepted&) const = default;
-};
-
-// What the sender has done for changes of views; said again and again until they have moved on, as
-// another node may have become claimant meanwhile (cluster/claimant.h).
-struct ViewProgress {
-  static constexpr MessageKind kKind = MessageKind::kViewProgress;
-  struct Entry {
-    uint16_t partition = 0;
-    uint64_t view_epoch = 0;  // of phase 1: has pulled; of phase 3, leaving: all homes have it all
-    bool operator==(const Entry&) const = default;
-  };
-  uint64_t ring_epoch = 0;       // of the newest document that it has durably
-  uint64_t guests = 0;           // replicas here of which some home does not have all
-  std::vector<Entry> entries{};  // at most kPartitionsMax
-
-  void EncodeTo(std::string* out) const;
-  static Status Decode(std::string_view payload, ViewProgress* out);
-  bool operator==(const ViewProgress&) const = default;
-};
-
-// Why a member cannot take the receiver into its ring: for the receiver's log.
-struct JoinRefused {
-  static constexpr MessageKind kKind = MessageKind::kJoinRefused;
-  std::string_view reason{};  // at most kReasonBytesMax
-
-  void EncodeTo(std::string* out) const;
-  static Status Decode(std::string_view payload, JoinRefused* out);
-  bool operator==(const JoinRefused&) const = default;
-};
-
 // One record of the sender's log in portable form (storage/replica.h), to be joined and logged.
 struct Events {
   static constexpr MessageKind kKind = MessageKind::kEvents;
@@ -316,91 +135,6 @@ struct EventsAck {
   void EncodeTo(std::string* out) const;
   static Status Decode(std::string_view payload, EventsAck* out);
   bool operator==(const EventsAck&) const = default;
-};
-
-// --- pull exchange ---
-
-// The clocks of the partitions that the two nodes share and that have changed.
-struct Clocks {
-  static constexpr MessageKind kKind = MessageKind::kClocks;
-  struct Entry {
-    uint16_t partition = 0;
-    uint64_t clock_hash = 0;
-    uint64_t irregular_hash = 0;
-    bool operator==(const Entry&) const = default;
-  };
-  std::vector<Entry> entries{};  // at most kPartitionsMax
-
-  void EncodeTo(std::string* out) const;
-  static Status Decode(std::string_view payload, Clocks* out);
-  bool operator==(const Clocks&) const = default;
-};
-// A partition's clock in full (storage/replica_clock.h's coding).
-struct Report {
-  static constexpr MessageKind kKind = MessageKind::kReport;
-  uint16_t partition = 0;
-  std::string_view clock{};
-
-  void EncodeTo(std::string* out) const;
-  static Status Decode(std::string_view payload, Report* out);
-  bool operator==(const Report&) const = default;
-};
-struct Pull {
-  static constexpr MessageKind kKind = MessageKind::kPull;
-  uint64_t request_id = 0;
-  uint16_t partition = 0;
-  uint64_t max_bytes = 0;
-  uint64_t irregular_hash = 0;
-  std::string_view clock{};
-
-  void EncodeTo(std::string* out) const;
-  static Status Decode(std::string_view payload, Pull* out);
-  bool operator==(const Pull&) const = default;
-};
-// Nothing to give: an empty batch, and not more.
-struct PullBatch {
-  static constexpr MessageKind kKind = MessageKind::kPullBatch;
-  uint64_t request_id = 0;
-  uint16_t partition = 0;
-  bool more = false;
-  std::string_view batch{};
-
-  void EncodeTo(std::string* out) const;
-  static Status Decode(std::string_view payload, PullBatch* out);
-  bool operator==(const PullBatch&) const = default;
-};
-// Some missing dots are not in the index any more: a full sync is needed.
-struct PullNeedFull {
-  static constexpr MessageKind kKind = MessageKind::kPullNeedFull;
-  uint64_t request_id = 0;
-  uint16_t partition = 0;
-
-  void EncodeTo(std::string* out) const;
-  static Status Decode(std::string_view payload, PullNeedFull* out);
-  bool operator==(const PullNeedFull&) const = default;
-};
-// All rows of a partition, piece by piece: cursor 0, then FullPiece::next of the piece before.
-struct FullGet {
-  static constexpr MessageKind kKind = MessageKind::kFullGet;
-  uint64_t request_id = 0;
-  uint16_t partition = 0;
-  uint64_t cursor = 0;
-  uint64_t max_bytes = 0;
-
-  void EncodeTo(std::string* out) const;
-  static Status Decode(std::string_view payload, FullGet* out);
-  bool operator==(const FullGet&) const = default;
-};
-struct FullPiece {
-  static constexpr MessageKind kKind = MessageKind::kFullPiece;
-  uint64_t request_id = 0;
-  uint16_t partition = 0;
-  uint64_t next = 0;  // 0: this was the last
-  std::string_view rows;
-
-  void EncodeTo(std::string* out) const;
-  static Status Decode(std::string_view payload, FullPiece* out);
-  bool operator==(const FullPiece&) const = default;
 };
 
 // --- requests for clients ---
@@ -523,6 +257,9 @@ Status VisitMessage(MessageKind kind, std::string_view payload, Visitor&& visit)
     case MessageKind::kPullNeedFull: return decoded(wire::PullNeedFull{});
     case MessageKind::kFullGet: return decoded(wire::FullGet{});
     case MessageKind::kFullPiece: return decoded(wire::FullPiece{});
+    case MessageKind::kTreeGet: return decoded(wire::TreeGet{});
+    case MessageKind::kLeaves: return decoded(wire::Leaves{});
+    case MessageKind::kLeafRows: return decoded(wire::LeafRows{});
     case MessageKind::kRead: return decoded(wire::Read{});
     case MessageKind::kReadReply: return decoded(wire::ReadReply{});
     case MessageKind::kForward: return decoded(wire::Forward{});

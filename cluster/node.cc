@@ -105,6 +105,7 @@ void Node::OnPeerDown(const Id128& peer, LinkDown reason) {
   writes_.LinkDown(peer);
   inbox_.LinkDown(peer);
   if (exchange_) exchange_->PeerDown(peer);
+  if (merkle_) merkle_->PeerDown(peer);
   if (fresh_reads_) fresh_reads_->LinkDown(peer);
   std::vector<uint64_t> lost;
   for (const auto& [id, forward] : forwards_) {
@@ -243,6 +244,8 @@ Status Node::OnMessage(const Id128& peer, MessageKind kind, std::string_view pay
     using Message = std::decay_t<decltype(message)>;
     if constexpr (requires { exchange_->On(peer, message); }) {
       return exchange_ ? exchange_->On(peer, message) : Status::Ok();
+    } else if constexpr (requires { merkle_->On(peer, message); }) {
+      return merkle_ ? merkle_->On(peer, message) : Status::Ok();
     } else if constexpr (std::is_same_v<Message, wire::ReadReply>) {
       if (document_ && message.view_epoch > document_->epoch) {
         links_.Send(peer, wire::RingGet{document_->epoch});
@@ -296,6 +299,7 @@ void Node::Tick() {
   if (exchange_) exchange_->Tick(now_ms);
   if (guests_) guests_->Tick(now_ms);
   if (transfer_) transfer_->Tick(now_ms);
+  if (merkle_) merkle_->Tick(now_ms);
 }
 
 }  // namespace redynamo

@@ -8,6 +8,7 @@
 //              Await: the reply is held until W replicas have them
 //   peers' events: joined, logged, acknowledged when safe                 cluster/event_inbox.h
 //   each second: clocks are compared, what is missing is pulled           cluster/exchange.h
+//                one partition's rows are compared with another home's    cluster/merkle.h
 //
 // The preferred coordinator of a key is the first home of its partition that this node can reach,
 // in the order of the ring document: so all nodes agree on it while nothing fails, and INCR, SETNX
@@ -39,6 +40,7 @@
 #include "cluster/guests.h"
 #include "cluster/links.h"
 #include "cluster/membership.h"
+#include "cluster/merkle.h"
 #include "cluster/pending_writes.h"
 #include "cluster/placement.h"
 #include "cluster/ring_document.h"
@@ -176,6 +178,7 @@ class Node : public LinkEvents, private Membership::Surroundings {
   // those that can be.
   const std::vector<Id128>& FallbacksOf(int partition) const;
   const Exchange* exchange() const { return exchange_.get(); }
+  Merkle* merkle() const { return merkle_.get(); }
   const FreshReads* fresh_reads() const { return fresh_reads_.get(); }
   const Guests* guests() const { return guests_.get(); }
   const Transfer* transfer() const { return transfer_.get(); }
@@ -251,6 +254,7 @@ class Node : public LinkEvents, private Membership::Surroundings {
   int64_t next_progress_ms_ = 0;
   size_t said_finished_ = 0;  // partitions
   std::unique_ptr<Exchange> exchange_;
+  std::unique_ptr<Merkle> merkle_;
   std::unique_ptr<FreshReads> fresh_reads_;
   std::unique_ptr<Guests> guests_;
   std::unique_ptr<Transfer> transfer_;

@@ -119,6 +119,7 @@ void Node::SetEngine(Engine* engine) {
   transfer_.reset();
   guests_.reset();
   fresh_reads_.reset();
+  merkle_.reset();
   exchange_.reset();
   if (!engine || !document_) return;
   engine->KeepDots(document_->members.size() > 1);
@@ -127,6 +128,17 @@ void Node::SetEngine(Engine* engine) {
   exchange_ = std::make_unique<Exchange>(*engine, links_, self_, place_of, partitions);
   fresh_reads_ = std::make_unique<FreshReads>(
       *engine, links_, *exchange_, [this](int partition) { return ChoiceOf(partition); });
+  // Replicas that are read are compared with each other.
+  auto other_readers = [this](int partition) {
+    const Place& place = PlaceOf(partition);
+    std::vector<Id128> others;
+    if (place.self_reads) others = place.read.members;
+    std::erase(others, self_);
+    return others;
+  };
+  merkle_ = std::make_unique<Merkle>(
+      *engine, links_, other_readers,
+      [this](int partition) { return exchange_->Settled(partition); }, partitions, self_);
   guests_ =
       std::make_unique<Guests>(*engine, *exchange_, place_of, partitions, options_.hint_bytes_max);
   transfer_ = std::make_unique<Transfer>(*engine, *exchange_, self_,

@@ -109,6 +109,7 @@ constexpr CommandDetails kRows[] = {
     {"memory|usage", "key [SAMPLES count]", "RO @2"},
     {.name = "module|list", .syntax = "", .tips = kAnyOrder},
     {"replicaof", "args(host-port{host port} | no-one{NO ONE})"},
+    {.name = "ring.ae", .syntax = "[what(partition:integer | STATUS)]", .tips = kEachNodeSays},
     {.name = "ring.help", .syntax = ""},
     {.name = "ring.hints", .syntax = "", .tips = kEachNodeSays},
     {"ring.join", "ring-address:string [COMMIT]"},

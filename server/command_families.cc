@@ -12,8 +12,7 @@ std::span<const std::span<const CommandRow>> AllCommandFamilies() {
       ClientCommands(),  TransactionCommands(),  PubSubCommands(),      InfoCommands(),
       ConfigCommands(),  CommandCommands(),      PersistenceCommands(), SlowlogCommands(),
       LatencyCommands(), MemoryCommands(),       DebugCommands(),       LolwutCommands(),
-      RingCommands(),
-      RingMemberCommands(),
+      RingCommands(),    RingMemberCommands(),
   };
   return kFamilies;
 }

@@ -56,15 +56,9 @@ std::string WithoutSecret(std::string_view line) {
 
 // Such a directive may have all its words in one argument, as in `--save '3600 1'`.
 bool TakesSeveralWords(const SettingRow& row) {
-  const ListSlot* lists[] = {&kBindList,
-                             &kRingSeedsList,
-                             &kRingJoinList,
-                             &kSaveList,
-                             &kOutputBufferLimitList,
-                             &kPercentilesList,
-                             &kOomScoreAdjList,
-                             &kShutdownOnSigintList,
-                             &kShutdownOnSigtermList};
+  const ListSlot* lists[] = {&kBindList,        &kRingSeedsList,         &kRingJoinList,
+                             &kSaveList,        &kOutputBufferLimitList, &kPercentilesList,
+                             &kOomScoreAdjList, &kShutdownOnSigintList,  &kShutdownOnSigtermList};
   return std::ranges::find(lists, row.list) != std::end(lists);
 }
 

@@ -7,6 +7,52 @@
 
 namespace redynamo {
 
+namespace {
+
+void WriteReplication(const Node& node, InfoWriter& out) {
+  if (const FreshReads* reads = node.fresh_reads()) {
+    out.Field("ring_reads_compared", reads->stats().reads);
+    out.Field("ring_reads_agreed", reads->stats().agreed);
+    out.Field("ring_reads_repaired", reads->stats().repaired);
+    out.Field("ring_reads_failed", reads->stats().failed);
+  }
+  if (const Exchange* exchange = node.exchange()) {
+    out.Field("ring_pulls", exchange->stats().pulls);
+    out.Field("ring_pulled_dots", exchange->stats().pulled_dots);
+    out.Field("ring_pulled_bytes", exchange->stats().pulled_bytes);
+    out.Field("ring_served_pulls", exchange->stats().served_pulls);
+    out.Field("ring_served_bytes", exchange->stats().served_bytes);
+    out.Field("ring_need_full", exchange->stats().need_full);
+    out.Field("ring_full_syncs", exchange->stats().full_syncs);
+    out.Field("ring_full_bytes", exchange->stats().full_bytes);
+  }
+  if (const Guests* guests = node.guests()) {
+    out.Field("ring_hint_partitions", guests->partitions());
+    out.Field("ring_hint_bytes", guests->bytes());
+    out.Field("ring_hints_taken", guests->taken());
+    out.Field("ring_hint_partitions_released", guests->released());
+  }
+  out.Field("ring_hints_sent", node.pending_writes().hints_sent());
+  if (node.transfer()) out.Field("ring_partitions_to_fetch", node.transfer()->running());
+  if (const Merkle* merkle = node.merkle()) {
+    const MerkleStats& trees = merkle->stats();
+    out.Field("ring_tree_rounds", trees.rounds);
+    out.Field("ring_tree_equal", trees.equal);
+    out.Field("ring_tree_put_off", trees.put_off);
+    out.Field("ring_tree_leaves_compared", trees.leaves_compared);
+    out.Field("ring_tree_leaves_skipped", trees.leaves_skipped);
+    out.Field("ring_tree_mismatches", trees.mismatches);
+    out.Field("ring_tree_repaired", trees.repaired);
+    out.Field("ring_tree_rewritten", trees.rewritten);
+    out.Field("ring_tree_undecided", trees.undecided);
+    out.Field("ring_tree_rebuilt_leaves", trees.rebuilt_leaves);
+    out.Field("ring_tree_bytes_in", trees.bytes_received);
+    out.Field("ring_tree_bytes_out", trees.bytes_sent);
+  }
+}
+
+}  // namespace
+
 void WriteRingSection(const InfoSource& source, InfoWriter& out) {
   Ring* ring = source.server.ring();
   out.Field("ring_formed", int(ring && ring->formed()));
@@ -34,30 +80,7 @@ void WriteRingSection(const InfoSource& source, InfoWriter& out) {
   out.Field("ring_quorum_failures", ring->quorum_failures());
   out.Field("ring_events_joined", node.events_joined());
   out.Field("ring_forwards", node.forwards_sent());
-  if (const FreshReads* reads = node.fresh_reads()) {
-    out.Field("ring_reads_compared", reads->stats().reads);
-    out.Field("ring_reads_agreed", reads->stats().agreed);
-    out.Field("ring_reads_repaired", reads->stats().repaired);
-    out.Field("ring_reads_failed", reads->stats().failed);
-  }
-  if (const Exchange* exchange = node.exchange()) {
-    out.Field("ring_pulls", exchange->stats().pulls);
-    out.Field("ring_pulled_dots", exchange->stats().pulled_dots);
-    out.Field("ring_pulled_bytes", exchange->stats().pulled_bytes);
-    out.Field("ring_served_pulls", exchange->stats().served_pulls);
-    out.Field("ring_served_bytes", exchange->stats().served_bytes);
-    out.Field("ring_need_full", exchange->stats().need_full);
-    out.Field("ring_full_syncs", exchange->stats().full_syncs);
-    out.Field("ring_full_bytes", exchange->stats().full_bytes);
-  }
-  if (const Guests* guests = node.guests()) {
-    out.Field("ring_hint_partitions", guests->partitions());
-    out.Field("ring_hint_bytes", guests->bytes());
-    out.Field("ring_hints_taken", guests->taken());
-    out.Field("ring_hint_partitions_released", guests->released());
-  }
-  out.Field("ring_hints_sent", node.pending_writes().hints_sent());
-  if (node.transfer()) out.Field("ring_partitions_to_fetch", node.transfer()->running());
+  WriteReplication(node, out);
   if (!source.server.has_engine()) return;
   DotIndexStats dots = source.server.engine().DotStats();
   out.Field("ring_indexed_dots", dots.dots);

@@ -9,7 +9,8 @@
 namespace redynamo {
 namespace {
 
-constexpr uint8_t kMetaVersion = 4;
+constexpr uint8_t kMetaVersion = 5;
+constexpr uint8_t kVersionWithoutCounters = 4;
 constexpr uint8_t kFirstVersionWithSums = 2;
 constexpr uint8_t kFirstVersionWithDeadlines = 3;
 constexpr uint8_t kFirstVersionThatCountsDeadlines = 4;
@@ -20,6 +21,7 @@ constexpr char kClocksKey[] = "clocks";
 constexpr char kSlotsPrefix[] = "slots";
 constexpr char kIrregularKey[] = "irregular";
 constexpr char kDotsKey[] = "dots";
+constexpr char kCountersKey[] = "counters";
 
 std::string SlotsKey(size_t ns) {
   std::string key = kSlotsPrefix;
@@ -107,6 +109,34 @@ Status LoadRecords(RowStore* store, const char* name, std::map<uint16_t, std::st
   return Status::Ok();
 }
 
+Status LoadCounters(RowStore* store, std::map<uint16_t, OwnCounter>* out) {
+  auto bytes = store->GetMeta(kCountersKey);
+  if (!bytes.ok()) return bytes.status();
+  if (!*bytes) return Status::Ok();
+  ByteReader in(**bytes);
+  while (!in.empty()) {
+    uint64_t partition = in.Varint(), actor = in.Varint();
+    OwnCounter counter{uint16_t(actor), in.Varint(), in.Varint()};
+    bool good = in.ok() && partition <= 0xffff && actor <= 0xffff && counter.floor <= counter.n &&
+                counter.n >> kDotCounterBits == 0;
+    if (!good) return Malformed(kCountersKey);
+    (*out)[uint16_t(partition)] = counter;
+  }
+  return Status::Ok();
+}
+
+Status PutCounters(const std::map<uint16_t, OwnCounter>& counters, IngestBatch* batch) {
+  if (counters.empty()) return batch->DeleteMeta(kCountersKey);
+  std::string out;
+  for (const auto& [partition, counter] : counters) {
+    PutVarint(&out, partition);
+    PutVarint(&out, counter.actor);
+    PutVarint(&out, counter.n);
+    PutVarint(&out, counter.floor);
+  }
+  return batch->PutMeta(kCountersKey, out);
+}
+
 // Partitions that have none any more leave the list; their old records are never read again.
 Status PutRecords(const std::map<uint16_t, std::string>& records, const char* name,
                   IngestBatch* batch) {
@@ -162,13 +192,14 @@ Result<CheckpointMeta> LoadCheckpointMeta(RowStore* store, int databases) {
   Status status = LoadClocks(store, &meta.clocks);
   if (status.ok()) status = LoadRecords(store, kIrregularKey, &meta.irregular);
   if (status.ok()) status = LoadRecords(store, kDotsKey, &meta.dots);
+  if (status.ok()) status = LoadCounters(store, &meta.counters);
   if (!status.ok()) return status;
   return meta;
 }
 
 Status PutCheckpointMeta(const CheckpointMeta& meta, IngestBatch* batch) {
   std::string out;
-  out.push_back(char(kMetaVersion));
+  out.push_back(char(meta.counters.empty() ? kVersionWithoutCounters : kMetaVersion));
   PutFixed64(&out, meta.position);
   PutFixed64(&out, meta.database_ns_position);
   PutVarint(&out, meta.database_ns.size());
@@ -192,6 +223,7 @@ Status PutCheckpointMeta(const CheckpointMeta& meta, IngestBatch* batch) {
   status = batch->PutMeta(kClocksKey, out);
   if (status.ok()) status = PutRecords(meta.irregular, kIrregularKey, batch);
   if (status.ok()) status = PutRecords(meta.dots, kDotsKey, batch);
+  if (status.ok()) status = PutCounters(meta.counters, batch);
   return status;
 }
 

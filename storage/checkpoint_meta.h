@@ -13,6 +13,8 @@
 //   "irregular" partition:2 := clears key*    see irregular.h
 //   "dots"         := partition*              varints: which ones have a record of their own,
 //   "dots" partition:2 := rows dots           see dot_index.h
+//   "counters"     := (partition actor n floor)*   varints: own counters of replicas that were let
+//                                             go once (replica_drop.cc); absent when there are none
 //
 // Clocks and unfinished clears of whole partitions hold as of `position`: replay joins every record
 // from there on, so none of them may count as seen before. A slot's rows, and the irregular rows of
@@ -35,12 +37,18 @@
 namespace redynamo {
 
 struct CapturedSlot {
-  uint64_t live = 0;      // keys that stand on disk
-  uint64_t position = 0;  // of the log, as of which: replay skips up to it
-  uint64_t sum = 0;       // of the hashes of the rows that stand on disk
+  uint64_t live = 0;       // keys that stand on disk
+  uint64_t position = 0;   // of the log, as of which: replay skips up to it
+  uint64_t sum = 0;        // of the hashes of the rows that stand on disk
   uint64_t deadlines = 0;  // keys that stand on disk and have one
   bool sum_known = true;
   bool deadlines_known = true;
+};
+
+// Beside the partition's clock, which does not say it: see Partition.
+struct OwnCounter {
+  uint16_t actor = 0;  // local index
+  uint64_t n = 0, floor = 0;
 };
 
 struct CheckpointMeta {
@@ -51,11 +59,12 @@ struct CheckpointMeta {
   std::vector<PartitionClock> clocks;            // by partition
   std::map<uint16_t, std::string> irregular;     // by partition: bytes of its record
   std::map<uint16_t, std::string> dots;          // likewise
+  std::map<uint16_t, OwnCounter> counters;       // by partition
 };
 
 // Format 1 has no sums: they are unknown then. Formats 1 and 2 do not tell of deadlines, format 3
-// only whether there may be some. A fresh store gives the state of an empty node with `databases`
-// databases. Fewer databases than the directory has is refused.
+// only whether there may be some. Format 5 is format 4 with counters. A fresh store gives the state
+// of an empty node with `databases` databases. Fewer databases than the directory has is refused.
 Result<CheckpointMeta> LoadCheckpointMeta(RowStore* store, int databases);
 Status PutCheckpointMeta(const CheckpointMeta& meta, IngestBatch* batch);
 

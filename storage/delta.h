@@ -28,7 +28,8 @@
 // stands. Other records: 0x03 is an exchange alone (a b: varint), as logs of format 1 have it; 0x04
 // holds events of other nodes as they came (storage/portable.h), 0x05 a batch of them that was
 // pulled (storage/replica_batch.h), 0x06 and 0x07 rows and the end of a full sync
-// (storage/replica_full.cc). 0x02 is not in use.
+// (storage/replica_full.cc), 0x08 that a replica was let go (storage/replica_drop.cc), 0x09 rows
+// that repair a leaf (storage/replica_leaf.cc). 0x02 is not in use.
 #pragma once
 
 #include <cstdint>
@@ -75,6 +76,8 @@ enum RecordType : uint8_t {
   kBatchRecord = 5,
   kFullRecord = 6,
   kFullEndRecord = 7,
+  kDropRecord = 8,
+  kLeafRecord = 9,
 };
 
 inline constexpr uint8_t kEventToken = 0xff;

@@ -37,6 +37,8 @@ class ElementSum {
     return in_leaf_ - before;
   }
   uint64_t in_leaf() const { return in_leaf_; }
+  // By how much the clean rows differ from what the leaf has.
+  uint64_t ahead() const { return clean_ - in_leaf_; }
 
   bool capturing() const { return capturing_; }
   void BeginCapture() {

@@ -76,9 +76,10 @@ Status EngineImpl::Open() {
   status = Recover();
   if (!status.ok() || !new_seed) return status;
   for (int p = 0; p < kPartitionCount; p++) {
-    if (ClockOf(p).empty()) continue;
-    return InvalidArgument("the data directory was written under another position seed than its "
-                           "ring has; start this node with an empty one");
+    if (!replica_->EverUsed(p)) continue;
+    return InvalidArgument(
+        "the data directory was written under another position seed than its "
+        "ring has; start this node with an empty one");
   }
   return identity_.Save(&fs, options_.dir);
 }
@@ -358,7 +359,7 @@ bool Engine::Tick(int64_t now_ms, int64_t budget_us) { return impl_->Tick(now_ms
 uint64_t Engine::BufferedBytes() const { return impl_->log_->buffered_bytes(); }
 bool Engine::HasEvents() const {
   for (int p = 0; p < kPartitionCount; p++) {
-    if (!impl_->ClockOf(p).empty()) return true;
+    if (impl_->replica_->EverUsed(p)) return true;
   }
   return false;
 }
@@ -412,6 +413,26 @@ void Engine::FullRows(int partition, uint64_t cursor, uint64_t max_bytes,
 void Engine::AcceptFull(int partition, std::string_view bytes,
                         std::function<void(const Accepted&)> done) {
   impl_->replica_->AcceptFull(partition, bytes, std::move(done));
+}
+Status Engine::DropReplica(int partition, const ReplicaClock& everyone_has) {
+  return impl_->replica_->Drop(partition, everyone_has);
+}
+bool Engine::HoldsReplica(int partition) const { return impl_->replica_->Holds(partition); }
+uint64_t Engine::ReplicaBytes(int partition) { return impl_->replica_->BytesOf(partition); }
+Tree Engine::TreeOf(int partition) { return impl_->replica_->TreeOf(partition); }
+bool Engine::TouchedLeaves(int partition, const ReplicaClock& dots,
+                           std::set<LeafId>* leaves) const {
+  return impl_->replica_->TouchedLeaves(partition, dots, leaves);
+}
+void Engine::VerifyPartition(int partition,
+                             std::function<void(const Status&, uint64_t damaged)> done) {
+  impl_->replica_->Verify(partition, std::move(done));
+}
+std::vector<LeafId> Engine::DamagedLeaves() const { return impl_->replica_->DamagedLeaves(); }
+void Engine::CountLeafAnew(LeafId leaf) { impl_->replica_->CountAnew(leaf); }
+LeafRows Engine::RowsOfLeaf(LeafId leaf) { return impl_->replica_->RowsOfLeaf(leaf); }
+LeafAccepted Engine::AcceptLeaf(LeafId leaf, std::string_view bytes) {
+  return impl_->replica_->AcceptLeaf(leaf, bytes);
 }
 Status Engine::RotateActor() { return impl_->replica_->RotateActor(); }
 Id128 Engine::Actor() const { return impl_->identity_.actors[impl_->self_]; }

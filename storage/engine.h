@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -29,6 +30,7 @@
 #include "storage/keyspace.h"
 #include "storage/log.h"
 #include "storage/replica.h"
+#include "storage/tree.h"
 
 namespace redynamo {
 
@@ -270,6 +272,36 @@ class Engine {
   // Joins a piece. They come in order, from the first on, after whatever interruption; the
   // partition's clock changes with the last one only. Events and batches may come in between.
   void AcceptFull(int partition, std::string_view bytes, std::function<void(const Accepted&)> done);
+  // Lets go of this node's replica of the partition: rows, clock, index, in memory and on disk, as
+  // one record of the log; its space comes back by and by, and nothing waits for that. The own
+  // counter goes on for ever, so no dot is used twice. What is dropped can be filled again by
+  // records, batches and full syncs, like a partition that this node never had. REQUIRES: all homes
+  // have pulled from here what is irregular. `everyone_has`: dots that each home has durably.
+  //   kBusy      this replica knows dots beyond it (nothing is done), or a checkpoint captures
+  //              rows just now: try again in a second
+  //   kNoSpace   the log has no room
+  // Who watches a key of a database that had keys there hears that the database was cleared.
+  Status DropReplica(int partition, const ReplicaClock& everyone_has);
+  // Whether there is anything to let go: a row, a dot seen or known removed.
+  bool HoldsReplica(int partition) const;
+  // About what the partition's keys take, from a sample: for plans and INFO.
+  uint64_t ReplicaBytes(int partition);
+  // --- trees: storage/tree.h ---
+  Tree TreeOf(int partition);
+  // The leaves that events of these dots have touched; false when the dot index does not know all.
+  bool TouchedLeaves(int partition, const ReplicaClock& dots, std::set<LeafId>* leaves) const;
+  // Reads all that stands on disk of the partition, in the background, and compares it with what
+  // the last checkpoint stored. `done` gets how many leaves are damaged; it is called from Poll.
+  void VerifyPartition(int partition, std::function<void(const Status&, uint64_t damaged)> done);
+  // Those that VerifyPartition and the scrub have found, and that have not been repaired since.
+  std::vector<LeafId> DamagedLeaves() const;
+  // The leaf's sum is counted from its rows after the next checkpoint.
+  void CountLeafAnew(LeafId leaf);
+  // Cold rows are read on the spot.
+  LeafRows RowsOfLeaf(LeafId leaf);
+  // The union of another replica's leaf with this one. A damaged leaf is written anew.
+  LeafAccepted AcceptLeaf(LeafId leaf, std::string_view bytes);
+
   // Another actor from now on, durably; REPLICATION.md section 6. For a dot conflict.
   Status RotateActor();
   Id128 Actor() const;

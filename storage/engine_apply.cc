@@ -275,12 +275,11 @@ Row* EngineImpl::ApplyTotal(uint16_t ns, uint16_t slot, uint64_t hash, Row* row,
   return row;
 }
 
-void EngineImpl::ApplyClearPartition(uint16_t ns, int partition, uint64_t end) {
+void EngineImpl::ApplyClearSlots(uint16_t ns, int first, int count, uint64_t end) {
   Namespace& space = *namespaces_[ns];
   space.epoch++;
   auto garbage = std::make_shared<std::vector<std::unique_ptr<SlotTable>>>();
-  for (int slot = partition * kSlotsPerPartition; slot < (partition + 1) * kSlotsPerPartition;
-       slot++) {
+  for (int slot = first; slot < first + count; slot++) {
     auto& table = space.slots[slot];
     if (!table || table->captured_at >= end) continue;
     DropElementCapture(ns, uint16_t(slot));

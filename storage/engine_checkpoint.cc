@@ -123,11 +123,16 @@ EngineImpl::~EngineImpl() {
   if (free_pool_) free_pool_->Stop();
 }
 
-// The own dots are dense from 1 (invariant I2), so own_n says them all.
+// The own dots beyond the floor are dense (invariant I2), so own_n says them all.
 PartitionClock EngineImpl::ClockOf(int partition) const {
-  PartitionClock clock = partitions_[partition].clock;
-  if (partitions_[partition].own_n > 0) clock.AddRange(self_, 1, partitions_[partition].own_n);
+  const Partition& p = partitions_[partition];
+  PartitionClock clock = p.clock;
+  if (p.own_n > p.own_floor) clock.AddRange(self_, p.own_floor + 1, p.own_n);
   return clock;
+}
+
+bool EngineImpl::Capturing() const {
+  return checkpoint_ && checkpoint_->state == CheckpointJob::State::kCapture;
 }
 
 bool EngineImpl::CheckpointDue() const {
@@ -160,7 +165,9 @@ void EngineImpl::StartCheckpoint() {
   // As of the start: see checkpoint_meta.h.
   for (int p = 0; p < kPartitionCount; p++) {
     job.meta.clocks.push_back(ClockOf(p));
-    const IrregularIndex* index = partitions_[p].irregular.get();
+    const Partition& own = partitions_[p];
+    if (own.own_floor > 0) job.meta.counters[uint16_t(p)] = {self_, own.own_n, own.own_floor};
+    const IrregularIndex* index = own.irregular.get();
     if (index) EncodeClears(index->clears, &job.meta.irregular[uint16_t(p)]);
   }
   job.batch = store_->NewIngest();

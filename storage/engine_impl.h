@@ -10,8 +10,7 @@
 //   join.cc, join_rows.cc, join_fragments.cc, join_show.cc   any event of any actor in any order
 //   write_irregular.cc  the verbs on keys that have concurrent versions
 //   engine_recover.cc   the log's tail joined onto the last checkpoint
-//   engine_scan.cc      SCAN, KEYS and RANDOMKEY over memory and disk
-//   engine_sum.cc       sums of captured rows
+//   engine_scan.cc, engine_sum.cc   SCAN, KEYS and RANDOMKEY; sums of captured rows
 //   replica_*.cc        other nodes' events and ours for them: class ReplicaSide
 //   engine_checkpoint.cc, engine_load.cc, engine_elements.cc, engine_expire.cc, engine_evict.cc
 #pragma once
@@ -157,7 +156,7 @@ class EngineImpl {
                           std::string_view element);
   Row* ApplyTotal(uint16_t ns, uint16_t slot, uint64_t hash, Row* row, const CounterTotal& total);
   // Slots that were captured at or after `end` have it behind them already (replay).
-  void ApplyClearPartition(uint16_t ns, int partition, uint64_t end);
+  void ApplyClearSlots(uint16_t ns, int first, int count, uint64_t end);
   // Before a change of the row: its hash leaves the leaf's sum. Once is enough.
   void MarkDirty(SlotTable& table, uint64_t hash, Row* row) {
     if (row->Has(Row::kDirty)) return;
@@ -333,6 +332,7 @@ class EngineImpl {
   void DropAbsents(const CheckpointJob& job);
   void RedirtyCaptured(const CheckpointJob& job);
   PartitionClock ClockOf(int partition) const;
+  bool Capturing() const;  // a checkpoint is walking the slots
 
   // --- engine_load.cc ---
   using LoadKey = std::pair<uint16_t, std::string>;

@@ -45,6 +45,11 @@ Status EngineImpl::Recover() {
     partitions_[p].clock = meta->clocks[p];
     partitions_[p].own_n = meta->clocks[p].Max(self_);
   }
+  for (const auto& [p, counter] : meta->counters) {
+    if (p >= kPartitionCount || counter.actor != self_) continue;  // another own one is in use now
+    partitions_[p].own_n = std::max(partitions_[p].own_n, counter.n);
+    partitions_[p].own_floor = counter.floor;
+  }
   Status irregular = LoadIrregular(meta->irregular);
   if (!irregular.ok()) return irregular;
   for (const auto& [partition, bytes] : meta->dots) {
@@ -104,8 +109,10 @@ Status EngineImpl::Recover() {
     self_ = identity_.own;
     Status status = identity_.Save(&PosixFileSystem(), options_.dir);
     if (!status.ok()) return status;
-    for (Partition& p : partitions_)
+    for (Partition& p : partitions_) {
       p.own_n = p.clock.Max(self_);  // clock has the old actor's dots
+      p.own_floor = 0;
+    }
   }
   for (auto& position : last_position_) position = std::min(position, log_->written());
   stats_.recovery_ms = (clock_->MonotonicUs() - begin_us) / 1000;
@@ -155,6 +162,8 @@ Status EngineImpl::ReplayRecord(uint64_t end, std::string_view payload) {
   if (payload[0] == char(kBatchRecord)) return replica_->ReplayBatch(end, payload.substr(1));
   if (payload[0] == char(kFullRecord)) return replica_->JoinFull(end, payload.substr(1));
   if (payload[0] == char(kFullEndRecord)) return replica_->JoinFullEnd(end, payload.substr(1));
+  if (payload[0] == char(kDropRecord)) return replica_->ReplayDrop(end, payload.substr(1));
+  if (payload[0] == char(kLeafRecord)) return replica_->JoinLeaf(end, payload.substr(1));
   if (replica_->keeps_dots()) replica_->ReplayedOwn(payload);
   return JoinRecord(end, payload);
 }

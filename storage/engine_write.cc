@@ -338,7 +338,7 @@ void EngineImpl::ClearDatabase(int database) {
       ClearNamespacePart(ns, p, context, ~0ull);
       RememberClear({ClearScope::kNamespace, ns, RowKind::kBase, context.Minus(ClockOf(p))}, p);
     } else {
-      ApplyClearPartition(ns, p, ~0ull);
+      ApplyClearSlots(ns, p * kSlotsPerPartition, kSlotsPerPartition, ~0ull);
     }
   }
   if (hooks_.on_database_cleared && !replaying_) hooks_.on_database_cleared(database);

@@ -37,7 +37,8 @@ bool Removes(const Effect& effect, Dot shown, Dot dot) {
 
 bool EngineImpl::InClock(int partition, Dot dot) const {
   const Partition& p = partitions_[partition];
-  if (DotActor(dot) == self_ && DotCounter(dot) <= p.own_n) return true;
+  uint64_t n = DotCounter(dot);
+  if (DotActor(dot) == self_ && n > p.own_floor && n <= p.own_n) return true;
   return p.clock.Contains(dot);
 }
 

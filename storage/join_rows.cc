@@ -241,7 +241,7 @@ void EngineImpl::ClearNamespacePart(uint16_t ns, int partition, const PartitionC
   PartitionClock before = context.Minus(own);
   auto& index = partitions_[partition].irregular;
   bool all = context.Covers(ClockOf(partition));
-  if (all) ApplyClearPartition(ns, partition, end);
+  if (all) ApplyClearSlots(ns, partition * kSlotsPerPartition, kSlotsPerPartition, end);
   std::set<std::string> keys;
   for (int s = partition * kSlotsPerPartition; s < (partition + 1) * kSlotsPerPartition; s++) {
     SlotTable* table = Slot(ns, uint16_t(s));

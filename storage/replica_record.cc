@@ -105,8 +105,8 @@ Status ReplicaSide::RotateActor() {
   Status status = SaveActors();
   if (!status.ok()) return status;
   for (Partition& p : engine_.partitions_) {
-    if (p.own_n > 0) p.clock.AddRange(engine_.self_, 1, p.own_n);
-    p.own_n = 0;
+    if (p.own_n > p.own_floor) p.clock.AddRange(engine_.self_, p.own_floor + 1, p.own_n);
+    p.own_n = p.own_floor = 0;
     engine_.NoteClockBytes(p.clock);
   }
   engine_.self_ = engine_.identity_.own;

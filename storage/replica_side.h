@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The engine's part in replication: storage/replica.h over EngineImpl. Data thread. Its functions
 // live in replica_record.cc (own and foreign records, actors), replica_pull.cc (the dot index and
-// what is pulled), replica_join.cc (joining a batch), replica_full.cc (full sync) and
+// what is pulled), replica_join.cc (joining a batch), replica_full.cc (full sync), replica_drop.cc
+// (letting a replica go), replica_tree.cc and replica_leaf.cc (trees and their repair), and
 // replica_report.cc (clocks, hashes, reports).
 #pragma once
 
@@ -9,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +20,7 @@
 #include "storage/portable.h"
 #include "storage/replica.h"
 #include "storage/replica_batch.h"
+#include "storage/tree.h"
 
 namespace redynamo {
 
@@ -59,6 +62,29 @@ class ReplicaSide {
   // Records 0x06 and 0x07 of the log, without their type byte.
   Status JoinFull(uint64_t end, std::string_view bytes);
   Status JoinFullEnd(uint64_t end, std::string_view bytes);
+
+  // --- letting go ---
+  Status Drop(int partition, const ReplicaClock& everyone_has);
+  Status ReplayDrop(uint64_t end, std::string_view bytes);  // record 0x08
+  bool Holds(int partition) const;
+  bool EverUsed(int partition) const;  // or has been: its counter says so
+  uint64_t BytesOf(int partition);
+
+  // --- trees: storage/tree.h ---
+  Tree TreeOf(int partition);
+  // False when some dot is not in the index.
+  bool TouchedLeaves(int partition, const ReplicaClock& dots, std::set<LeafId>* leaves) const;
+  void Verify(int partition, std::function<void(const Status&, uint64_t damaged)> done);
+  // Any thread: whether what stands on disk is what the checkpoint stored.
+  bool SoundOnDisk(LeafId leaf, const CapturedSlot& stored,
+                   const std::shared_ptr<const RowSnapshot>& snapshot) const;
+  bool NoteDamage(LeafId leaf);
+  std::vector<LeafId> DamagedLeaves() const;
+  void CountAnew(LeafId leaf);
+  LeafRows RowsOfLeaf(LeafId leaf);
+  LeafAccepted AcceptLeaf(LeafId id, std::string_view bytes);
+  Status JoinLeaf(uint64_t end, std::string_view bytes);  // record 0x09
+
   // Bytes for a checkpoint, empty when there are none; and what a checkpoint had.
   std::string EncodeDots(int partition) const;
   bool DecodeDots(int partition, std::string_view bytes);
@@ -127,6 +153,22 @@ class ReplicaSide {
   Status EndFull(int partition, const PartitionClock& clock, uint64_t* position);
   Status InternClock(const ReplicaClock& clock, bool save);
 
+  PartitionClock KnownOf(int partition) const;
+  void DropAll(uint64_t end, int partition);
+  double ColdKeyBytes();
+
+  bool Settled(LeafId leaf) const;
+  uint64_t SumNow(LeafId leaf) const;
+  void AddTouched(int partition, const DotIndex::Entry& entry, std::set<LeafId>* leaves) const;
+  std::map<std::string, KeyRows> CollectLeaf(LeafId leaf, const std::set<std::string>& named);
+  void ForEachReadable(LeafId leaf, const std::function<void(Row*)>& fn);
+  bool SyncUnderWay(LeafId leaf) const;
+  Status Rebuild(LeafId leaf, const Batch& theirs, LeafAccepted* out);
+  Status SelectMissing(const Batch& theirs, bool theirs_win, Batch* missing, LeafAccepted* out);
+  bool IsRemoved(const EngineImpl::Spot& spot, const RowId& id, Dot dot) const;
+  Status JoinMissing(LeafId leaf, const Batch& missing, uint64_t* position);
+  Status LogLeaf(LeafId leaf, uint64_t flags, std::string_view batch, uint64_t* position);
+
   DotIndex& IndexOf(int partition);
   void AddToIndex(int partition, const std::function<void(DotIndex*)>& change);
   void KeepIndexSmall();
@@ -158,6 +200,7 @@ class ReplicaSide {
     PartitionClock clock;  // what all of their sources had seen
   };
   std::map<int, FullProgress> full_;  // by partition
+  std::map<LeafId, bool> damaged_;    // on disk; whether it has been written anew
 
   std::string own_bytes_;  // between CollectOwn and PublishOwn
   std::vector<EventId> own_ids_;
@@ -168,6 +211,8 @@ class ReplicaSide {
     uint16_t self = 0;
   };
   HashCache& Fresh(int partition);
+  double cold_key_bytes_ = 0;  // about, as of so many checkpoints:
+  uint64_t cold_key_checkpoints_ = UINT64_MAX;
   std::array<uint64_t, kPartitionCount> versions_{};
   std::array<HashCache, kPartitionCount> hashes_{};
 };

@@ -53,10 +53,11 @@ uint32_t RowHasher::PayloadCrc(uint64_t hlc, std::string_view value) {
   return Crc32c(value, Crc32c({reinterpret_cast<const char*>(&hlc), sizeof hlc}));
 }
 
-// As the plain text that the counter began with.
-uint32_t RowHasher::CounterBaseCrc(uint64_t hlc, std::string_view bytes) {
+// As the plain text that the counter began with. Of a string, whether it is an implicit one stands
+// in its row: its cell may say so or not.
+uint32_t RowHasher::CounterBaseCrc(uint64_t hlc, std::string_view bytes, bool of_field) {
   CounterCell cell(bytes);
-  if (cell.implicit()) return PayloadCrc(hlc, {"implicit\0", 9});
+  if (of_field && cell.implicit()) return PayloadCrc(hlc, {"implicit\0", 9});
   char digits[24];
   return PayloadCrc(hlc, {digits, FormatInt64(cell.base(), digits)});
 }
@@ -83,7 +84,7 @@ uint64_t RowHasher::String(uint64_t key_hash, const Row* row) const {
   Place place{key_hash, 0, uint64_t(RowKind::kBase), 0};
   uint64_t sum;
   if (row->row_form() == RowForm::kCounter) {
-    sum = Hash(place, row->dot, CounterBaseCrc(row->hlc, row->value())) +
+    sum = Hash(place, row->dot, CounterBaseCrc(row->hlc, row->value(), false)) +
           Totals({key_hash, 0, uint64_t(RowKind::kTotal), row->dot}, row->value());
   } else {
     sum = Hash(place, row->dot, row->crc);
@@ -102,7 +103,7 @@ uint64_t RowHasher::Element(uint64_t key_hash, uint64_t element_hash, bool membe
                             uint32_t crc) const {
   Place place{key_hash, element_hash, KindOf(member), 0};
   if (!counter) return Hash(place, dot, crc);
-  return Hash(place, dot, CounterBaseCrc(hlc, value)) +
+  return Hash(place, dot, CounterBaseCrc(hlc, value, true)) +
          Totals({key_hash, element_hash, uint64_t(RowKind::kFieldTotal), dot}, value);
 }
 

@@ -72,7 +72,7 @@ class RowHasher {
   uint64_t Hash(const Place& place, Dot dot, uint32_t crc) const;
   uint64_t ActorMix(Dot dot) const;
   uint64_t Totals(Place place, std::string_view cell) const;
-  static uint32_t CounterBaseCrc(uint64_t hlc, std::string_view cell);
+  static uint32_t CounterBaseCrc(uint64_t hlc, std::string_view cell, bool of_field);
 
   static constexpr size_t kChunk = 256;
   std::array<std::atomic<const uint64_t*>, 65'536 / kChunk> actors_{};  // by local index

@@ -79,6 +79,16 @@ class RowTable {
     }
   }
 
+  // The same for parts that MarkDirty has marked; marks stay.
+  template <typename Fn>
+  void ForEachMarked(Fn&& fn) const {
+    if (!marked_) return;
+    if (!children_) return ForEach(fn);
+    for (const auto& child : *children_) {
+      if (child) child->ForEachMarked(fn);
+    }
+  }
+
   // Rows of hash >= from in (hash, key) order, appended to `out` until at least `count` are there
   // and a position is complete. Gives the hash to go on from; 0 when the end was reached.
   uint64_t Collect(uint64_t from, size_t count, std::vector<Row*>* out) const;

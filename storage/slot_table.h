@@ -60,10 +60,12 @@ struct Namespace {
 };
 
 // One replica of a ring partition: with one node, its clock is own dots 1..own_n and whatever
-// earlier actors of this directory wrote.
+// earlier actors of this directory wrote. A replica that was let go (storage/replica_drop.cc) has
+// seen nothing, but its counter goes on: own dots up to own_floor are seen if `clock` says so.
 struct Partition {
   PartitionClock clock;                       // without what own_n says
-  uint64_t own_n = 0;                         // dots given by the own actor
+  uint64_t own_n = 0;                         // dots given by the own actor, for ever
+  uint64_t own_floor = 0;                     // own dots beyond it are seen
   uint64_t event_record = 0;                  // serial of the record that has an event here
   std::unique_ptr<IrregularIndex> irregular;  // none when empty
 };

@@ -279,9 +279,45 @@ Reply RingSyncPoint(CommandContext& context, ArgReader& args) {
   return Reply::None();
 }
 
+std::string TreesText(const Merkle& merkle) {
+  const MerkleStats& trees = merkle.stats();
+  return fmt::format(
+      "rounds     {} begun: {} equal at once, {} put off\n"
+      "leaves     {} compared, {} skipped, {} differed; {} differ now\n"
+      "versions   {} were missing here, {} were wrong here, {} have two contents\n"
+      "disk       {} leaves were found damaged by RING.AE, {} written anew; {} are damaged now\n"
+      "bytes      {} sent, {} received\n",
+      trees.rounds, trees.equal, trees.put_off, trees.leaves_compared, trees.leaves_skipped,
+      trees.mismatches, merkle.suspects(), trees.repaired, trees.rewritten, trees.undecided,
+      trees.damaged_leaves, trees.rebuilt_leaves, merkle.damaged(), trees.bytes_sent,
+      trees.bytes_received);
+}
+
+Reply RingAe(CommandContext& context, ArgReader& args) {
+  bool status = args.done() || args.TryWord("status");
+  int64_t partition = status ? 0 : args.Int64();
+  if (!args.done()) args.FailSyntax();
+  if (!args.ok()) return args.error();
+  Ring* ring = context.server.ring();
+  if (!ring || !ring->formed() || !ring->node().merkle()) return RingOfOne();
+  Merkle& merkle = *ring->node().merkle();
+  if (status) return Reply::Verbatim(TreesText(merkle));
+  int64_t partitions = int64_t(ring->node().document().partitions());
+  if (partition < 0 || partition >= partitions) {
+    return Reply::Error(fmt::format("ERR there are partitions 0 to {}", partitions - 1));
+  }
+  size_t peers = merkle.CheckNow(int(partition));
+  return Reply::Verbatim(
+      fmt::format("Partition {} is read, and compared with {} replicas. RING.AE STATUS tells what "
+                  "came of it.\n",
+                  partition, peers));
+}
+
 Reply RingHelp(CommandContext&, ArgReader&) {
   return HelpReply({
       "RING.<command> [<arg> ...]. Commands are:",
+      "RING.AE [<partition>|STATUS]",
+      "    Reads and compares a partition with its other replicas now; or what came of all that.",
       "RING.HINTS",
       "    What this node keeps for other nodes, and who lacks it.",
       "RING.JOIN <ring-address> [COMMIT]",
@@ -307,6 +343,9 @@ Reply RingHelp(CommandContext&, ArgReader&) {
 
 constexpr uint32_t kAsked = kLoading | kStale;
 constexpr CommandRow kRows[] = {
+    {"ring.ae", -1, kAsked, 0, 0, 0, KeyAccess::kNone, RingAe, "server", "7.0.0",
+     "O(N) in the background, with N rows of the partition",
+     "Compares a partition's rows with its other replicas, and repairs them"},
     {"ring.help", 1, kAsked, 0, 0, 0, KeyAccess::kNone, RingHelp, "server", "7.0.0", "O(1)",
      "Explains the RING commands"},
     {"ring.nodes", 1, kAsked, 0, 0, 0, KeyAccess::kNone, RingNodes, "server", "7.0.0",

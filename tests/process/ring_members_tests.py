@@ -47,7 +47,7 @@ def settle(servers):
 
 @contextlib.contextmanager
 def writers_at(servers, count=4):
-    """Writers meanwhile; gives a function that stops them and checks all by way of other servers."""
+    """Writers meanwhile, by way of all these servers."""
     threads = [Writer([server.port for server in servers], number, random.random())
                for number in range(count)]
     for thread in threads:

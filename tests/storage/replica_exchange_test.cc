@@ -19,6 +19,7 @@ namespace {
 
 struct Rates {
   uint64_t lose, keep, pull, crash, checkpoint, rotate, forget, full;  // one in so many; 0: never
+  uint64_t drop = 0;
 };
 
 // Lines that one of the two texts has and the other has not.
@@ -59,6 +60,7 @@ class Exchange {
     if (OneIn(rates_.rotate)) REQUIRE(node.side().RotateActor().ok());
     if (OneIn(rates_.forget)) Forget();
     if (OneIn(rates_.full)) FullStep();
+    if (OneIn(rates_.drop)) Drop(i);
   }
 
   // Another node, with nothing, gets all by full syncs from random nodes, while they go on.
@@ -82,8 +84,11 @@ class Exchange {
         for (auto& b : nodes_) {
           if (a == b || a->Agrees(b.get(), kPartition)) continue;
           agree = false;
-          while (a->PullFrom(b.get(), kPartition, 1 + random_.Below(3000), fulls > 0)) {
+          while (a->PullFrom(b.get(), kPartition, 1 + random_.Below(3000), fulls + drops > 0)) {
           }
+          ReplicaClock mine = a->side().ClockOf(kPartition);
+          bool lacks = b->Pull(kPartition, mine).kind == PullAnswer::kNeedFull;
+          if (lacks && drops > 0) FetchAll(*a, *b);
         }
       }
       REQUIRE(++rounds_ < 100'000);
@@ -100,6 +105,7 @@ class Exchange {
       REQUIRE(Difference(ToText(dump), ToText(first)) == "");
       REQUIRE(dump.clears == 0);
       REQUIRE(node->side().IrregularHash(kPartition) == 0);
+      CheckTree(*node);
       REQUIRE(node->engine->Digest() == digest);
       REQUIRE(node->engine->Ns(0).live == nodes_[0]->engine->Ns(0).live);
       for (uint64_t k = 0; k < 4; k++) {
@@ -110,7 +116,8 @@ class Exchange {
     REQUIRE(LiveOf(first) == specification_.Live());
   }
 
-  uint64_t batches = 0, irregular_seen = 0, duplicates = 0, records = 0, fulls = 0;
+  uint64_t batches = 0, irregular_seen = 0, duplicates = 0, records = 0, fulls = 0, drops = 0;
+  uint64_t leaves_compared = 0;
 
  private:
   static inline const int kPartition = PartitionOfSlot(KeySlot("{t}"));
@@ -135,6 +142,21 @@ class Exchange {
     }
     for (size_t other = 0; other < nodes_.size(); other++) {
       if (other != i) inbox_[other].push_back(record);
+    }
+  }
+  // As far as leaves have sums that are known: they are those of any other replica.
+  void CheckTree(ReplicaNode& node) {
+    Tree mine = node.side().TreeOf(kPartition), first = nodes_[0]->side().TreeOf(kPartition);
+    REQUIRE(mine.ready);
+    std::map<LeafId, TreeLeaf> theirs;
+    for (const TreeLeaf& leaf : first.leaves) theirs[leaf.id] = leaf;
+    for (const TreeLeaf& leaf : mine.leaves) {
+      auto it = theirs.find(leaf.id);
+      bool comparable = leaf.settled && (it == theirs.end() || it->second.settled);
+      if (!comparable) continue;
+      REQUIRE(it != theirs.end());
+      REQUIRE(leaf.sum == it->second.sum);
+      leaves_compared++;
     }
   }
   // As a server loads before it runs a command.
@@ -184,6 +206,27 @@ class Exchange {
     fulls += complete;
     if (cursor_ == 0 && complete) syncing_ = -1;
   }
+  // When all the others have what this one has.
+  void Drop(size_t i) {
+    if (syncing_ == int(i)) return;
+    ReplicaClock everyone = ClockOfAll(i);
+    if (!nodes_[i]->side().Holds(kPartition)) return;
+    Status status = nodes_[i]->side().Drop(kPartition, everyone);
+    REQUIRE((status.ok() || status.code() == StatusCode::kBusy));
+    REQUIRE(nodes_[i]->engine->WriteTurn().ok());
+    drops += status.ok();
+    REQUIRE((!status.ok() || !nodes_[i]->side().Holds(kPartition)));
+  }
+  void FetchAll(ReplicaNode& to, ReplicaNode& from) {
+    uint64_t cursor = 0;
+    do {
+      FullAnswer piece = from.Full(kPartition, cursor, 1 + random_.Below(500));
+      REQUIRE(piece.status.ok());
+      Accepted accepted = to.AcceptFull(kPartition, piece.bytes);
+      REQUIRE_MESSAGE(accepted.status.ok(), accepted.status.message());
+      cursor = piece.next;
+    } while (cursor != 0);
+  }
   // One batch, which may be lost, or joined twice.
   void Pull(size_t i) {
     size_t other = random_.Below(nodes_.size());
@@ -200,17 +243,18 @@ class Exchange {
     }
     irregular_seen += nodes_[i]->side().IrregularHash(kPartition) != 0;
   }
-  void Forget() {
-    ReplicaClock everyone;
-    for (const auto& [actor, set] : nodes_[0]->side().ClockOf(kPartition).actors) {
-      for (const auto& interval : set.intervals()) {
-        for (uint64_t n = interval.first; n <= interval.last; n++) {
-          bool all = true;
-          for (auto& node : nodes_) all &= node->side().ClockOf(kPartition).Contains({actor, n});
-          if (all) everyone.Add({actor, n});
-        }
-      }
+  // What all nodes, but for one, have.
+  ReplicaClock ClockOfAll(size_t but) {
+    size_t first = but == 0 ? 1 : 0;
+    ReplicaClock everyone = nodes_[first]->side().ClockOf(kPartition);
+    for (size_t i = first + 1; i < nodes_.size(); i++) {
+      if (i == but) continue;
+      everyone = everyone.Minus(everyone.Minus(nodes_[i]->side().ClockOf(kPartition)));
     }
+    return everyone;
+  }
+  void Forget() {
+    ReplicaClock everyone = ClockOfAll(nodes_.size());
     for (auto& node : nodes_) node->side().ForgetDots(kPartition, everyone);
   }
 
@@ -236,7 +280,7 @@ TEST_CASE("replica: nodes that pull until they agree have the specified rows, wh
       {2, 4, 12, 40, 40, 25, 20, 0},  // and new actors
       {2, 4, 8, 0, 15, 0, 0, 0},      // page-out is by crash only: the index grows
   };
-  uint64_t batches = 0, irregular = 0, duplicates = 0, records = 0;
+  uint64_t batches = 0, irregular = 0, duplicates = 0, records = 0, leaves = 0;
   for (uint64_t seed = 1; seed <= 18; seed++) {
     CAPTURE(seed);
     Exchange exchange(2 + int(seed % 3), seed, kRates[seed % std::size(kRates)]);
@@ -249,12 +293,14 @@ TEST_CASE("replica: nodes that pull until they agree have the specified rows, wh
     batches += exchange.batches;
     irregular += exchange.irregular_seen;
     duplicates += exchange.duplicates;
+    leaves += exchange.leaves_compared;
     records += exchange.records;
   }
   CHECK(records > 1000);  // else this test tests nothing
   CHECK(batches > 200);
   CHECK(irregular > 300);
   CHECK(duplicates > 100);
+  CHECK(leaves > 100);
 }
 
 TEST_CASE("replica: full syncs beside writes, pulls and losses end in the specified rows") {
@@ -282,4 +328,26 @@ TEST_CASE("replica: full syncs beside writes, pulls and losses end in the specif
     fulls += exchange.fulls;
   }
   CHECK(fulls > 30);
+}
+
+TEST_CASE("replica: nodes that let go of what all others have end in the specified rows, too") {
+  static constexpr Rates kRates[] = {
+      {4, 4, 3, 0, 0, 0, 0, 0, 3},
+      {4, 4, 3, 20, 25, 0, 0, 0, 3},
+      {4, 4, 3, 20, 12, 40, 15, 0, 4},
+      {0, 8, 3, 30, 0, 0, 10, 0, 4},
+  };
+  uint64_t drops = 0;
+  for (uint64_t seed = 201; seed <= 216; seed++) {
+    CAPTURE(seed);
+    Exchange exchange(2 + int(seed % 3), seed, kRates[seed % std::size(kRates)]);
+    for (int round = 0; round < 5; round++) {
+      CAPTURE(round);
+      for (int step = 0; step < 60; step++) exchange.Step();
+      exchange.Quiesce();
+      exchange.Check();
+    }
+    drops += exchange.drops;
+  }
+  CHECK(drops > 60);
 }

@@ -50,6 +50,7 @@ class ReplicaNode {
     options.packed_entries_max = 3;  // native forms are tested, too
     options.set_packed_entries_max = 3;
     options.keep_dots = true;
+    options.seed = 77;  // of the ring
     if (adjust) adjust(&options);
     bool created;
     Result<Identity> identity = Identity::LoadOrCreate(&PosixFileSystem(), options.dir, &created);

@@ -23,7 +23,7 @@ struct History {
   std::map<std::string, uint64_t> newest;
   std::map<std::string, std::set<uint64_t>> unanswered;
   uint64_t serial = 0;  // of the next write
-  uint64_t refused = 0, reached = 0, undecided = 0;
+  uint64_t refused = 0, reached = 0, undecided = 0, leaves_compared = 0;
 };
 
 inline uint64_t NumberOf(const char* variable, uint64_t otherwise) {

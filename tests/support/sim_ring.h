@@ -46,6 +46,7 @@ class SimRingNode : public NodeHost, public LinkEvents {
   Engine& engine() { return *engine_; }
   Node& node() { return *node_; }
   const Id128& id() const { return id_; }
+  const std::string& dir() const { return dir_; }
   uint64_t engine_clock_hash(int p) const { return engine_->ClockHash(p) % 10000; }
   std::string id_text() const { return std::to_string(number_) + " (" + ShortId(id_) + ")"; }
 
