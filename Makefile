@@ -18,8 +18,8 @@ export CCACHE_NOHASHDIR ?= 1
 CONFIGURE = cmake -S . -G Ninja -DCMAKE_BUILD_TYPE=$(BUILD_TYPE) -DCMAKE_EXPORT_COMPILE_COMMANDS=ON
 SERVER = build/redynamo-server
 
-.PHONY: all server run ring test check format asan tsan fuzz bench install deb clean help \
-        packages test-packages
+.PHONY: all server run ring test check format asan tsan fuzz bench bench-ring install deb clean \
+        help packages test-packages
 
 all: packages server
 
@@ -66,6 +66,9 @@ bench: test-packages server
 	@if [ -x build-bench/micro_bench ]; then build-bench/micro_bench; fi
 	@$(PYTHON) tests/bench/end_to_end.py $(BENCH_FLAGS)
 
+bench-ring: test-packages server
+	@$(PYTHON) tests/bench/ring_speed.py $(BENCH_FLAGS)
+
 install: server
 	@DESTDIR=$(DESTDIR) cmake --install build --prefix $(PREFIX)
 
@@ -87,6 +90,7 @@ help:
 	@echo 'make tsan       the threaded parts under ThreadSanitizer (build-tsan)'
 	@echo 'make fuzz       each fuzzer for FUZZ_SECONDS=60'
 	@echo 'make bench      micro benchmarks, then against redis-server: BENCH_FLAGS=--quick'
+	@echo 'make bench-ring a ring of three beside a Redis primary with two replicas'
 	@echo 'make install    to PREFIX=/usr/local (DESTDIR honoured), with a systemd unit'
 	@echo 'make deb        a Debian package in build/'
 	@echo 'make clean      remove the build directories (never the data)'

@@ -274,9 +274,9 @@ Status Node::On(const Id128& peer, const wire::RingDocument& message) {
     if (!ours || document->epoch <= document_->epoch) return Status::Ok();
   } else {
     if (!IsWelcome(*document)) {
-      LogWarning(forming_ ? "A ring document came that does not list the nodes of ring-bootstrap: "
-                            "ignored"
-                          : "A ring document came that does not list this node: ignored");
+      if (forming_) {
+        LogWarning("A ring document came that does not list the nodes of ring-bootstrap: ignored");
+      }
       return Status::Ok();
     }
   }
