@@ -7,7 +7,7 @@
 speed    SET and GET by way of one node at P = 1 and 16: throughput, latency, and CPU time of all
          server processes per operation; (R, W) = (1, 2) and (2, 2), everysec and always.
          Redis answers before its replicas have anything, so it is the same work with less promised.
-kill     one of three nodes is killed under writers: each client's longest pause between two answers.
+kill     one of three nodes is killed under writers: the longest pause between two answers of one.
 absence  one node is away while 10,000 of a million keys change: seconds and bytes until agreement.
 
 The groups that are not measured stand still (SIGSTOP). All processes share all cores.
