@@ -20,6 +20,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 # model -> (what may be defined and still holds, what must be caught)
 MODELS = {
     "ring_register": ([], ["ANY_VALUE", "NO_PROMISE", "VOLATILE"]),
+    "actor_rotation": ([], ["NO_ROTATION", "VOLATILE_REPORT", "NO_GONE", "JUMP", "ONE_REPORT"]),
     "view_phases": (["NO_FENCE"],
                     ["OWN_VIEW", "NO_WAIT", "PULL_ONE", "PULL_EARLY", "TWO_OF_FOUR"]),
 }
