@@ -32,8 +32,9 @@ struct LinkTimes {
 };
 
 struct LinkBounds {
-  // Waiting for one peer's socket: above the first Events are dropped, above the second the link is
-  // closed. A message is taken or refused whole, so one may exceed the bound by its size.
+  // Waiting for one peer's socket: above the first Events and Publish are dropped, above the second
+  // the link is closed. A message is taken or refused whole, so one may exceed the bound by its
+  // size.
   uint64_t queue_bytes = 64ull << 20;
   uint64_t queue_bytes_closing = 512ull << 20;
   size_t strangers = 64;  // connections that have not said who they are; more are closed at once
@@ -43,7 +44,8 @@ struct LinkBounds {
 enum class SendResult {
   kQueued,
   kNotConnected,  // no link to that peer: nothing was sent
-  kDropped,       // Events only: the queue is full. They are pulled later; the log is the hint.
+  kDropped,       // Events and Publish only: the queue is full. Events are pulled later; the log is
+                  // the hint.
 };
 
 enum class LinkDown : uint8_t {

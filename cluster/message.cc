@@ -44,8 +44,12 @@ std::string_view MessageName(MessageKind kind) {
     case MessageKind::kLeafRows: return "LEAF_ROWS";
     case MessageKind::kRead: return "READ";
     case MessageKind::kReadReply: return "READ_REPLY";
+    case MessageKind::kCompare: return "COMPARE";
+    case MessageKind::kCompareReply: return "COMPARE_REPLY";
     case MessageKind::kForward: return "FORWARD";
     case MessageKind::kForwardReply: return "FORWARD_REPLY";
+    case MessageKind::kPublish: return "PUBLISH";
+    case MessageKind::kKeyEventsWanted: return "KEY_EVENTS_WANTED";
   }
   return "?";
 }
@@ -348,6 +352,54 @@ Status ReadReply::Decode(std::string_view payload, ReadReply* out) {
   return in.Finish(kKind);
 }
 
+void Compare::EncodeTo(std::string* out) const {
+  PutVarint(out, request_id);
+  PutVarint(out, entries.size());
+  for (const Entry& entry : entries) {
+    PutVarint(out, entry.partition);
+    PutFixed64(out, entry.clock_hash);
+  }
+}
+
+Status Compare::Decode(std::string_view payload, Compare* out) {
+  FieldReader in(payload);
+  out->request_id = in.Number();
+  size_t count = in.Count(kPartitionsMax, 9);
+  out->entries.clear();
+  out->entries.reserve(std::min(count, kListReserved));
+  for (size_t i = 0; i < count && in.ok(); ++i) {
+    Entry& entry = out->entries.emplace_back();
+    entry.partition = in.Partition();
+    entry.clock_hash = in.Hash();
+  }
+  return in.Finish(kKind);
+}
+
+void CompareReply::EncodeTo(std::string* out) const {
+  PutVarint(out, request_id);
+  PutVarint(out, view_epoch);
+  PutVarint(out, entries.size());
+  for (const Entry& entry : entries) {
+    PutVarint(out, entry.partition);
+    PutLengthPrefixed(out, entry.clock);
+  }
+}
+
+Status CompareReply::Decode(std::string_view payload, CompareReply* out) {
+  FieldReader in(payload);
+  out->request_id = in.Number();
+  out->view_epoch = in.Number();
+  size_t count = in.Count(kPartitionsMax, 2);
+  out->entries.clear();
+  out->entries.reserve(std::min(count, kListReserved));
+  for (size_t i = 0; i < count && in.ok(); ++i) {
+    Entry& entry = out->entries.emplace_back();
+    entry.partition = in.Partition();
+    entry.clock = in.Bytes();
+  }
+  return in.Finish(kKind);
+}
+
 void Forward::EncodeTo(std::string* out) const {
   PutVarint(out, request_id);
   PutVarint(out, view_epoch);
@@ -355,8 +407,10 @@ void Forward::EncodeTo(std::string* out) const {
   PutVarint(out, resp_version);
   PutVarint(out, hops);
   PutVarint(out, flags);
+  PutVarint(out, client);
   PutVarint(out, args.size());
   for (std::string_view arg : args) PutLengthPrefixed(out, arg);
+  PutLengthPrefixed(out, share);
 }
 
 Status Forward::Decode(std::string_view payload, Forward* out) {
@@ -367,10 +421,12 @@ Status Forward::Decode(std::string_view payload, Forward* out) {
   out->resp_version = uint32_t(in.Number(3));
   out->hops = uint32_t(in.Number(kHopsMax));
   out->flags = uint32_t(in.Number(UINT32_MAX));
+  out->client = in.Number();
   size_t count = in.Count(kForwardArgsMax, 1);
   out->args.clear();
   out->args.reserve(std::min(count, kListReserved));
   for (size_t i = 0; i < count && in.ok(); ++i) out->args.push_back(in.Bytes());
+  out->share = in.Bytes(kPartitionsMax / 8);
   bool fits = count > 0 && out->resp_version >= 2;
   Status status = in.Finish(kKind);
   if (status.ok() && !fits) return Corruption("malformed FORWARD");
@@ -390,6 +446,30 @@ Status ForwardReply::Decode(std::string_view payload, ForwardReply* out) {
   out->status = in.Choice(ForwardStatus::kUnavailable);
   out->view_epoch = in.Number();
   out->reply = in.Bytes();
+  return in.Finish(kKind);
+}
+
+// --- for subscribers ---
+
+void Publish::EncodeTo(std::string* out) const {
+  PutVarint(out, sharded);
+  PutLengthPrefixed(out, channel);
+  PutLengthPrefixed(out, message);
+}
+
+Status Publish::Decode(std::string_view payload, Publish* out) {
+  FieldReader in(payload);
+  out->sharded = in.Flag();
+  out->channel = in.Bytes();
+  out->message = in.Bytes();
+  return in.Finish(kKind);
+}
+
+void KeyEventsWanted::EncodeTo(std::string* out) const { PutVarint(out, classes); }
+
+Status KeyEventsWanted::Decode(std::string_view payload, KeyEventsWanted* out) {
+  FieldReader in(payload);
+  out->classes = uint32_t(in.Number(UINT32_MAX));
   return in.Finish(kKind);
 }
 

@@ -168,17 +168,57 @@ struct ReadReply {
   bool operator==(const ReadReply&) const = default;
 };
 
+// The clocks of some partitions as the sender has them, by hash: what the receiver may have beyond
+// them is asked for. See cluster/fresh_partitions.h.
+struct Compare {
+  static constexpr MessageKind kKind = MessageKind::kCompare;
+  struct Entry {
+    uint16_t partition = 0;
+    uint64_t clock_hash = 0;
+    bool operator==(const Entry&) const = default;
+  };
+  uint64_t request_id = 0;
+  std::vector<Entry> entries{};  // at most kPartitionsMax
+
+  void EncodeTo(std::string* out) const;
+  static Status Decode(std::string_view payload, Compare* out);
+  bool operator==(const Compare&) const = default;
+};
+// The receiver's clocks of those partitions in which they differ.
+struct CompareReply {
+  static constexpr MessageKind kKind = MessageKind::kCompareReply;
+  struct Entry {
+    uint16_t partition = 0;
+    std::string_view clock{};
+    bool operator==(const Entry&) const = default;
+  };
+  uint64_t request_id = 0;
+  uint64_t view_epoch = 0;       // of the ring document that the sender had
+  std::vector<Entry> entries{};  // at most kPartitionsMax
+
+  void EncodeTo(std::string* out) const;
+  static Status Decode(std::string_view payload, CompareReply* out);
+  bool operator==(const CompareReply&) const = default;
+};
+
 // A client's command, to be executed by the receiver as if the client had sent it there.
 struct Forward {
   static constexpr MessageKind kKind = MessageKind::kForward;
   static constexpr uint32_t kHopsMax = 3;
+  // Bits of `flags`.
+  // EXEC of what was queued: for each command the number of its arguments, in decimal, and these.
+  static constexpr uint32_t kTransaction = 1;
   uint64_t request_id = 0;
   uint64_t view_epoch = 0;
   uint32_t database = 0;      // at most kDatabaseMax
   uint32_t resp_version = 2;  // of the reply: 2 or 3
   uint32_t hops = 1;          // at most kHopsMax: then execute it or refuse, do not pass it on
   uint32_t flags = 0;
+  uint64_t client = 0;                   // of the sender: those of one run in order; 0: of none
   std::vector<std::string_view> args{};  // 1..kForwardArgsMax
+  // Of a command that concerns all keys: those partitions that the receiver shall answer for
+  // (storage/partition_set.h); empty: no such command.
+  std::string_view share{};
 
   void EncodeTo(std::string* out) const;
   static Status Decode(std::string_view payload, Forward* out);
@@ -200,6 +240,31 @@ struct ForwardReply {
   void EncodeTo(std::string* out) const;
   static Status Decode(std::string_view payload, ForwardReply* out);
   bool operator==(const ForwardReply&) const = default;
+};
+
+// --- for subscribers ---
+
+// A client's PUBLISH or SPUBLISH, or a keyspace event: for the receiver's subscribers. Not
+// answered.
+struct Publish {
+  static constexpr MessageKind kKind = MessageKind::kPublish;
+  bool sharded = false;
+  std::string_view channel{};
+  std::string_view message{};
+
+  void EncodeTo(std::string* out) const;
+  static Status Decode(std::string_view payload, Publish* out);
+  bool operator==(const Publish&) const = default;
+};
+// The keyspace events that the sender's clients listen for, by its notify-keyspace-events.
+struct KeyEventsWanted {
+  static constexpr MessageKind kKind = MessageKind::kKeyEventsWanted;
+  uint32_t classes =
+      0;  // bits of NotifyClass (server/command.h), which are never renumbered; 0: none
+
+  void EncodeTo(std::string* out) const;
+  static Status Decode(std::string_view payload, KeyEventsWanted* out);
+  bool operator==(const KeyEventsWanted&) const = default;
 };
 
 }  // namespace wire
@@ -262,8 +327,12 @@ Status VisitMessage(MessageKind kind, std::string_view payload, Visitor&& visit)
     case MessageKind::kLeafRows: return decoded(wire::LeafRows{});
     case MessageKind::kRead: return decoded(wire::Read{});
     case MessageKind::kReadReply: return decoded(wire::ReadReply{});
+    case MessageKind::kCompare: return decoded(wire::Compare{});
+    case MessageKind::kCompareReply: return decoded(wire::CompareReply{});
     case MessageKind::kForward: return decoded(wire::Forward{});
     case MessageKind::kForwardReply: return decoded(wire::ForwardReply{});
+    case MessageKind::kPublish: return decoded(wire::Publish{});
+    case MessageKind::kKeyEventsWanted: return decoded(wire::KeyEventsWanted{});
   }
   return {StatusCode::kUnsupported, "unknown kind of message"};
 }

@@ -44,8 +44,12 @@ enum class MessageKind : uint8_t {
   kLeafRows = 39,
   kRead = 40,
   kReadReply = 41,
+  kCompare = 42,
+  kCompareReply = 43,
   kForward = 50,
   kForwardReply = 51,
+  kPublish = 60,
+  kKeyEventsWanted = 61,
 };
 bool IsKnownMessageKind(uint8_t kind);
 // "EVENTS", "PULL_BATCH": for log lines and INFO. "?" when unknown.

@@ -107,6 +107,7 @@ void Node::OnPeerDown(const Id128& peer, LinkDown reason) {
   if (exchange_) exchange_->PeerDown(peer);
   if (merkle_) merkle_->PeerDown(peer);
   if (fresh_reads_) fresh_reads_->LinkDown(peer);
+  if (fresh_partitions_) fresh_partitions_->LinkDown(peer);
   std::vector<uint64_t> lost;
   for (const auto& [id, forward] : forwards_) {
     if (forward.peer == peer) lost.push_back(id);
@@ -126,6 +127,7 @@ void Node::UpdateSuspects() {
       if (other > 0 && (since == 0 || other < since)) since = other;
     };
     if (fresh_reads_) note(fresh_reads_->OwedSince(id));
+    if (fresh_partitions_) note(fresh_partitions_->OwedSince(id));
     if (auto it = owed_since.find(id); it != owed_since.end()) note(it->second);
     bool silent = since > 0 && now_ms - std::max(since, health.heard_ms) > kSuspectMs;
     if (silent && !health.suspect) {
@@ -238,6 +240,11 @@ Status Node::On(const Id128&, const Message&) {
   return Status::Ok();  // for later versions
 }
 
+// A peer's answer was made under this ring document.
+void Node::LearnEpoch(const Id128& peer, uint64_t epoch) {
+  if (document_ && epoch > document_->epoch) links_.Send(peer, wire::RingGet{document_->epoch});
+}
+
 Status Node::OnMessage(const Id128& peer, MessageKind kind, std::string_view payload) {
   peers_[peer].heard_ms = NowMs();
   return VisitMessage(kind, payload, [&](const auto& message) {
@@ -246,11 +253,12 @@ Status Node::OnMessage(const Id128& peer, MessageKind kind, std::string_view pay
       return exchange_ ? exchange_->On(peer, message) : Status::Ok();
     } else if constexpr (requires { merkle_->On(peer, message); }) {
       return merkle_ ? merkle_->On(peer, message) : Status::Ok();
-    } else if constexpr (std::is_same_v<Message, wire::ReadReply>) {
-      if (document_ && message.view_epoch > document_->epoch) {
-        links_.Send(peer, wire::RingGet{document_->epoch});
-      }
+    } else if constexpr (requires { fresh_reads_->On(peer, message); }) {
+      LearnEpoch(peer, message.view_epoch);
       return fresh_reads_ ? fresh_reads_->On(peer, message) : Status::Ok();
+    } else if constexpr (requires { fresh_partitions_->On(peer, message); }) {
+      if constexpr (requires { message.view_epoch; }) LearnEpoch(peer, message.view_epoch);
+      return fresh_partitions_ ? fresh_partitions_->On(peer, message) : Status::Ok();
     } else if constexpr (requires { membership_->On(peer, message, NowMs()); }) {
       return membership_ && IsMember(peer) ? membership_->On(peer, message, NowMs()) : Status::Ok();
     } else {
@@ -291,11 +299,12 @@ void Node::Tick() {
   writes_.Expire(now_ms);
   std::vector<uint64_t> late;
   for (const auto& [id, forward] : forwards_) {
-    if (forward.sent_ms + options_.timeout_ms + kSuspectMs <= now_ms) late.push_back(id);
+    if (forward.sent_ms + forward.timeout_ms + kSuspectMs <= now_ms) late.push_back(id);
   }
   for (uint64_t id : late) EndForward(id, {ForwardOutcome::kUnknown, {}});
   UpdateSuspects();
   if (fresh_reads_) fresh_reads_->Tick(now_ms);
+  if (fresh_partitions_) fresh_partitions_->Tick(now_ms);
   if (exchange_) exchange_->Tick(now_ms);
   if (guests_) guests_->Tick(now_ms);
   if (transfer_) transfer_->Tick(now_ms);

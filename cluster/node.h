@@ -36,6 +36,7 @@
 #include "cluster/event_inbox.h"
 #include "cluster/exchange.h"
 #include "cluster/forming.h"
+#include "cluster/fresh_partitions.h"
 #include "cluster/fresh_reads.h"
 #include "cluster/guests.h"
 #include "cluster/links.h"
@@ -46,6 +47,7 @@
 #include "cluster/ring_document.h"
 #include "cluster/transfer.h"
 #include "storage/engine.h"
+#include "storage/partition_set.h"
 
 namespace redynamo {
 
@@ -139,12 +141,16 @@ class Node : public LinkEvents, private Membership::Surroundings {
   // Makes the local copies as new as R replicas, then calls `done`; false when they are so already,
   // and then it is not called.
   bool ReadFresh(std::span<const KeyName> keys, FreshReads::Done done);
+  // The same for all keys of these partitions. REQUIRES: NeedsFresh().
+  bool ReadFreshPartitions(const PartitionSet& partitions, FreshPartitions::Done done);
   // The number of the last record that this node has made (0: none), and holding a reply for it.
   uint64_t last_record() const { return last_record_; }
   void Await(uint64_t record, const PendingWrites::Waiter& waiter);
-  // `done` is called once, not from within. The views need not outlive the call.
+  // `done` is called once, not from within. The views need not outlive the call. `timeout_ms`: when
+  // it may take longer than NodeOptions says; a link that breaks ends it at once.
   using ForwardDone = std::function<void(const ForwardOutcome&)>;
-  void SendForward(const Id128& peer, wire::Forward command, bool writes, ForwardDone done);
+  void SendForward(const Id128& peer, wire::Forward command, bool writes, ForwardDone done,
+                   int64_t timeout_ms = 0);
   void AnswerForward(const Id128& to, uint64_t request_id, wire::ForwardStatus status,
                      std::string_view reply);
   // The removal of an expired key is the business of the first home; of the others only much later,
@@ -180,6 +186,7 @@ class Node : public LinkEvents, private Membership::Surroundings {
   const Exchange* exchange() const { return exchange_.get(); }
   Merkle* merkle() const { return merkle_.get(); }
   const FreshReads* fresh_reads() const { return fresh_reads_.get(); }
+  const FreshPartitions* fresh_partitions() const { return fresh_partitions_.get(); }
   const Guests* guests() const { return guests_.get(); }
   const Transfer* transfer() const { return transfer_.get(); }
   const NodeOptions& options() const { return options_; }
@@ -191,6 +198,7 @@ class Node : public LinkEvents, private Membership::Surroundings {
   struct PendingForward {
     Id128 peer{};
     int64_t sent_ms = 0;
+    int64_t timeout_ms = 0;
     bool writes = false;
     ForwardDone done;
   };
@@ -216,6 +224,7 @@ class Node : public LinkEvents, private Membership::Surroundings {
   void HealthChanged();
   void LinkMembers();
   uint64_t EpochOf(const Id128& peer) const;
+  void LearnEpoch(const Id128& peer, uint64_t epoch);
   bool InRing(const Id128& id) const;
   PendingWrites::Targets TargetsOf(const std::vector<uint16_t>& partitions);
   FreshReads::Choice ChoiceOf(int partition) const;
@@ -256,6 +265,7 @@ class Node : public LinkEvents, private Membership::Surroundings {
   std::unique_ptr<Exchange> exchange_;
   std::unique_ptr<Merkle> merkle_;
   std::unique_ptr<FreshReads> fresh_reads_;
+  std::unique_ptr<FreshPartitions> fresh_partitions_;
   std::unique_ptr<Guests> guests_;
   std::unique_ptr<Transfer> transfer_;
   // By partition, until health or views change.

@@ -111,15 +111,18 @@ void Node::ViewsChanged() {
     writes_.Acknowledged(peer, std::exchange(health.early_ack, 0));
   }
   if (fresh_reads_) fresh_reads_->Restart(document_->epoch);
+  if (fresh_partitions_) fresh_partitions_->Restart(document_->epoch);
 }
 
 void Node::SetEngine(Engine* engine) {
   engine_ = engine;
   if (fresh_reads_) fresh_reads_->FailAll();
+  if (fresh_partitions_) fresh_partitions_->FailAll();
   transfer_.reset();
   guests_.reset();
   fresh_reads_.reset();
   merkle_.reset();
+  fresh_partitions_.reset();
   exchange_.reset();
   if (!engine || !document_) return;
   engine->KeepDots(document_->members.size() > 1);
@@ -139,6 +142,8 @@ void Node::SetEngine(Engine* engine) {
   merkle_ = std::make_unique<Merkle>(
       *engine, links_, other_readers,
       [this](int partition) { return exchange_->Settled(partition); }, partitions, self_);
+  fresh_partitions_ = std::make_unique<FreshPartitions>(
+      *engine, links_, *exchange_, [this](int partition) { return ChoiceOf(partition); });
   guests_ =
       std::make_unique<Guests>(*engine, *exchange_, place_of, partitions, options_.hint_bytes_max);
   transfer_ = std::make_unique<Transfer>(*engine, *exchange_, self_,

@@ -137,6 +137,12 @@ bool Node::ReadFresh(std::span<const KeyName> keys, FreshReads::Done done) {
                              std::move(done));
 }
 
+bool Node::ReadFreshPartitions(const PartitionSet& partitions, FreshPartitions::Done done) {
+  int64_t now_ms = NowMs();
+  return fresh_partitions_->Start(partitions, now_ms, now_ms + options_.timeout_ms,
+                                  std::move(done));
+}
+
 PendingWrites::Targets Node::TargetsOf(const std::vector<uint16_t>& partitions) {
   PendingWrites::Targets targets;
   targets.sloppy = options_.sloppy;
@@ -190,11 +196,13 @@ int64_t Node::RemovalDelayMs(int partition) const {
 
 // --- forwarded commands ---
 
-void Node::SendForward(const Id128& peer, wire::Forward command, bool writes, ForwardDone done) {
+void Node::SendForward(const Id128& peer, wire::Forward command, bool writes, ForwardDone done,
+                       int64_t timeout_ms) {
   command.request_id = next_request_++;
   command.view_epoch = document_->epoch;
   forwards_sent_++;
-  forwards_[command.request_id] = {peer, NowMs(), writes, std::move(done)};
+  forwards_[command.request_id] = {peer, NowMs(), std::max(timeout_ms, options_.timeout_ms), writes,
+                                   std::move(done)};
   if (peer == self_) return host_.ForwardArrived(self_, command);
   links_.Send(peer, command);  // a link that goes ends it by OnPeerDown
 }

@@ -312,6 +312,7 @@ bool Dispatcher::MakeResident(Session& session, const Command& command,
     CollectKeys(session.database, row, argv);
     CollectWalk(session.database, row, argv);
   }
+  for (KeyWalk& walk : walks_) walk.share = session.share;
   Engine& engine = server_.engine();
   uint64_t id = session.id();
   if (!keys_.empty() && !engine.Resident(keys_)) {
@@ -411,7 +412,8 @@ void Dispatcher::RunNested(Session& session, const Command& command,
 void Dispatcher::Run(Session& session, const Command& command,
                      std::span<const std::string_view> argv, uint64_t start_ticks) {
   session.last_command = &command;
-  CommandContext context{server_.KeyspaceOf(session.database).RenewingAccess(!session.no_touch),
+  Keyspace keys = server_.KeyspaceOf(session.database);
+  CommandContext context{keys.RenewingAccess(!session.no_touch).Within(session.share),
                          command_ms_,
                          server_.randomness(),
                          server_,

@@ -10,11 +10,14 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/id128.h"
 #include "protocol/request.h"
 #include "server/command_table.h"
 #include "server/session.h"
@@ -89,6 +92,20 @@ class Dispatcher {
   // The result, unless the command is to be run here.
   std::optional<ExecuteResult> RouteInRing(Session& session, const Command& command,
                                            std::span<const std::string_view> argv, uint32_t flags);
+  ExecuteResult ForwardInRing(Session& session, const Command& command, const Id128& peer,
+                              std::span<const std::string_view> argv, uint32_t flags);
+  // Has the transaction run by another node, if this one is no home of its keys.
+  std::optional<ExecuteResult> PassTransaction(Session& session, const Command& command,
+                                               uint32_t flags);
+  bool MustSettle(const Session& session, const Command& command) const;
+  // Spreads the command over several nodes, if it is to be.
+  std::optional<ExecuteResult> GatherInRing(Session& session, const Command& command,
+                                            std::span<const std::string_view> argv);
+  // Why a node that shall do it alone, or for its share, cannot; empty: nothing is in the way.
+  std::string ObstacleInRing(const Session& session, const Command& command, uint32_t flags);
+  bool CompareShare(Session& session, std::span<const std::string_view> argv);
+  std::function<void(const Status&)> WhenCompared(uint64_t session_id, uint64_t ticket,
+                                                  uint32_t covered);
   // False: the session is parked until its keys are as new as R replicas have them.
   bool FreshInRing(Session& session, const Command& command,
                    std::span<const std::string_view> argv);

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // The dispatcher's steps on a ring of several nodes: where a command runs, what its local copies
 // must be compared with before, and what its reply waits for.
+#include <algorithm>
 #include <utility>
 
 #include "base/hash.h"
 #include "server/dispatcher.h"
 #include "server/ring.h"
+#include "server/ring_share.h"
+#include "server/scatter.h"
 #include "server/server.h"
+#include "server/transaction.h"
 #include "storage/slot_table.h"
 
 namespace redynamo {
@@ -18,6 +22,19 @@ constexpr size_t kComparedKeysMax = 256;  // with one question
 // counts that some of them answer are those of this replica.
 constexpr std::string_view kBlind[] = {"set",   "mset", "setex", "psetex", "sadd",   "hset",
                                        "hmset", "incr", "decr",  "incrby", "decrby", "hincrby"};
+
+constexpr std::string_view kCrossing =
+    "CROSSSLOT Keys in request don't hash to the same slot, and no node of the ring is a replica "
+    "of "
+    "all of them: give them one hash tag, as in {tag}key";
+
+// Commands of a transaction that another node can run as well: those on keys, and some that leave
+// the connection alone.
+bool RunsAnywhere(const Command& command) {
+  static constexpr std::string_view kNames[] = {"echo", "ping", "publish", "spublish", "time"};
+  if (CommandTable::HasKeys(*command.row)) return true;
+  return std::ranges::find(kNames, command.name()) != std::end(kNames);
+}
 
 bool IsBlind(const Command& command) {
   for (std::string_view name : kBlind) {
@@ -33,6 +50,9 @@ void Dispatcher::CollectForRing(Session& session, const Command& command,
   keys_.clear();
   if (command.is_exec) {
     CollectQueuedKeys(session);
+    for (const WatchedKey& watched : session.watched) {
+      keys_.push_back({watched.database, watched.key, ElementNeed::kNone});
+    }
   } else {
     CollectKeys(session.database, *command.row, argv);
   }
@@ -41,50 +61,172 @@ void Dispatcher::CollectForRing(Session& session, const Command& command,
 std::optional<ExecuteResult> Dispatcher::RouteInRing(Session& session, const Command& command,
                                                      std::span<const std::string_view> argv,
                                                      uint32_t flags) {
-  Ring& ring = *server_.ring();
+  Node& node = server_.ring()->node();
   CollectForRing(session, command, argv);
   slots_.clear();
   for (const KeyRef& key : keys_) slots_.push_back(KeySlot(key.key));
+  std::string obstacle = ObstacleInRing(session, command, flags);
+  if (!obstacle.empty()) return Refuse(session, &command, Reply::ErrorText(obstacle));
+  if (session.share && session.hops > 0) return std::nullopt;
+  if (MustSettle(session, command)) {
+    session.state = SessionState::kSettling;
+    session.parked_argv = argv;
+    session.fresh = 0;
+    return ExecuteResult::kParked;
+  }
+  if (command.is_exec && session.hops == 0) {
+    std::optional<ExecuteResult> passed = PassTransaction(session, command, flags);
+    if (passed) return passed;
+  }
+  bool watches = !keys_.empty() && !(command.row->flags & (kWrite | kReadonly));
+  if (watches && !command.is_exec) return std::nullopt;  // of this connection: see ObstacleInRing
+  bool may_pass_on = session.hops == 0 && !command.is_exec;
+  if (may_pass_on && !session.share) {
+    std::optional<ExecuteResult> spread = GatherInRing(session, command, argv);
+    if (spread) return spread;
+  }
   bool writes = flags & kWrite;
   if (slots_.empty() && writes) slots_.push_back(0);  // all of them: one says who can be reached
   if (slots_.empty()) return std::nullopt;
+  if (may_pass_on && keys_.size() > 1) {
+    std::optional<Id128> home = CommonHome(node, slots_);
+    if (home) return ForwardInRing(session, command, *home, argv, flags);
+  }
   Node::Forwarding how =
       session.hops == 0 ? Node::Forwarding::kPrefer : Node::Forwarding::kIfNeeded;
   bool never = session.hops >= wire::Forward::kHopsMax || command.is_exec || keys_.empty();
-  Node::Route route = ring.node().RouteOf(slots_, writes, never ? Node::Forwarding::kNever : how);
+  Node::Route route = node.RouteOf(slots_, writes, never ? Node::Forwarding::kNever : how);
   switch (route.kind) {
     case Node::Route::kHere: return std::nullopt;
     case Node::Route::kRefuse:
+      if (route.error.starts_with("CROSSSLOT")) route.error = kCrossing;
       session.misrouted = route.misrouted;
       return Refuse(session, &command, Reply::ErrorText(route.error));
     case Node::Route::kForward: break;
   }
-  ring.Forward(session, route.peer, argv, writes);
+  return ForwardInRing(session, command, route.peer, argv, flags);
+}
+
+ExecuteResult Dispatcher::ForwardInRing(Session& session, const Command& command, const Id128& peer,
+                                        std::span<const std::string_view> argv, uint32_t flags) {
+  server_.ring()->Forward(session, peer, argv, flags & kWrite);
   session.last_command = &command;
   return Finish(session);
 }
 
-std::optional<Id128> Dispatcher::CoordinatorOf(std::span<const std::string_view> argv,
-                                               int database) {
-  const Command* command = server_.commands().Find(argv[0]);
-  if (!command) return std::nullopt;
-  keys_.clear();
-  CollectKeys(database, *command->row, argv);
-  if (keys_.empty()) return std::nullopt;
-  return server_.ring()->node().CoordinatorOf(PartitionOfSlot(KeySlot(keys_[0].key)));
+// Other nodes may still be at work on what this client has sent before: a command that goes to none
+// of them alone must not overtake that.
+bool Dispatcher::MustSettle(const Session& session, const Command& command) const {
+  if (!session.output.HasHeldReplies() || session.hops > 0) return false;
+  if (command.has(kWholeDatabase)) return true;
+  const Node& node = server_.ring()->node();
+  std::optional<Id128> one;
+  if (command.is_exec) one = node.self();
+  for (uint16_t slot : slots_) {
+    std::optional<Id128> coordinator = node.CoordinatorOf(PartitionOfSlot(slot));
+    if (one && coordinator != one) return true;
+    one = coordinator;
+  }
+  return false;
+}
+
+std::optional<ExecuteResult> Dispatcher::PassTransaction(Session& session, const Command& command,
+                                                         uint32_t flags) {
+  TransactionState& transaction = session.transaction;
+  Node& node = server_.ring()->node();
+  if (slots_.empty() || transaction.queue_failed || IsHomeOf(node, slots_)) return std::nullopt;
+  auto refuse = [&](std::string text) {
+    return Refuse(session, &command, Reply::ErrorText(std::move(text)));
+  };
+  if (!session.watched.empty()) {
+    return refuse(
+        "CROSSSLOT this node watches a key, but is no replica of all keys of the "
+        "transaction: give them one hash tag, as in {tag}key");
+  }
+  for (const QueuedCommand& queued : transaction.queue) {
+    if (RunsAnywhere(*queued.command)) continue;
+    return refuse("CROSSSLOT another node has the keys of this transaction, and it cannot run " +
+                  std::string(queued.command->name()) + " for this connection");
+  }
+  Node::Route route = node.RouteOf(slots_, flags & kWrite, Node::Forwarding::kPrefer);
+  std::optional<Id128> peer = CommonHome(node, slots_);
+  if (route.kind == Node::Route::kForward) peer = route.peer;
+  if (!peer) return refuse(std::string(kCrossing));
+  server_.ring()->ForwardTransaction(session, *peer, flags & kWrite);
+  DiscardTransaction(server_, session);
+  session.last_command = &command;
+  return Finish(session);
+}
+
+std::string Dispatcher::ObstacleInRing(const Session& session, const Command& command,
+                                       uint32_t flags) {
+  Node& node = server_.ring()->node();
+  if (session.share) return ShareRefusal(node, *session.share, flags & kWrite);
+  bool watches = !slots_.empty() && !(command.row->flags & (kWrite | kReadonly));
+  if (watches && !command.is_exec && !IsHomeOf(node, slots_)) {
+    return "CROSSSLOT this node is no replica of the key, and can watch only what it has: ask one "
+           "that RING.PREFLIST names";
+  }
+  if (!command.is_exec) return {};
+  if (flags & kWholeDatabase && !IsHomeOfAll(node)) {
+    return "CROSSSLOT a command on all keys cannot be part of a transaction: no node of the ring "
+           "has all of them";
+  }
+  return {};
+}
+
+std::optional<ExecuteResult> Dispatcher::GatherInRing(Session& session, const Command& command,
+                                                      std::span<const std::string_view> argv) {
+  Ring& ring = *server_.ring();
+  GatherChoice choice;
+  if (command.has(kWholeDatabase)) {
+    uint64_t keys_here = server_.engine().Database(session.database).size();
+    choice =
+        PlanWhole(ring.node(), {command, argv, session.version(), keys_here, server_.randomness()});
+  } else {
+    choice = PlanScatter(ring.node(), command, argv, slots_);
+  }
+  if (choice.kind == GatherChoice::kNone) return std::nullopt;
+  if (choice.kind == GatherChoice::kRefuse) {
+    return Refuse(session, &command, Reply::ErrorText(choice.error));
+  }
+  session.last_command = &command;
+  session.fresh = 0;  // what was compared ahead is older than what this does
+  ring.gatherer().Start(session, std::move(choice.plan));
+  return Finish(session);
 }
 
 bool Dispatcher::FreshInRing(Session& session, const Command& command,
                              std::span<const std::string_view> argv) {
   Node& node = server_.ring()->node();
   if (!node.NeedsFresh() || IsBlind(command)) return true;
+  if (session.share) return CompareShare(session, argv);
   CollectForRing(session, command, argv);
   if (keys_.empty()) return true;
   uint32_t covered = 1 + CompareAhead(session, argv);
   std::vector<Node::KeyName> names;
   for (const KeyRef& key : keys_) names.push_back({key.database, key.key, KeySlot(key.key)});
-  uint64_t id = session.id(), ticket = ++session.ticket;
-  bool asked = node.ReadFresh(names, [this, id, ticket, covered](const Status& status) {
+  uint64_t ticket = ++session.ticket;
+  if (!node.ReadFresh(names, WhenCompared(session.id(), ticket, covered))) return true;
+  session.state = SessionState::kComparing;
+  session.parked_argv = argv;
+  return false;
+}
+
+bool Dispatcher::CompareShare(Session& session, std::span<const std::string_view> argv) {
+  Node& node = server_.ring()->node();
+  uint64_t ticket = ++session.ticket;
+  auto done = WhenCompared(session.id(), ticket, 1);
+  if (!node.ReadFreshPartitions(*session.share, std::move(done))) return true;
+  session.state = SessionState::kComparing;
+  session.parked_argv = argv;
+  return false;
+}
+
+// Runs the command of the session that is parked by then.
+std::function<void(const Status&)> Dispatcher::WhenCompared(uint64_t id, uint64_t ticket,
+                                                            uint32_t covered) {
+  return [this, id, ticket, covered](const Status& status) {
     Session* waiting = server_.clients().Find(id);
     if (!waiting || waiting->ticket != ticket || waiting->state != SessionState::kComparing) {
       return;  // the client has gone
@@ -95,11 +237,17 @@ bool Dispatcher::FreshInRing(Session& session, const Command& command,
     }
     RefuseParked(*waiting,
                  Reply::ErrorText("TRYAGAIN " + status.message() + ". Nothing was changed"));
-  });
-  if (!asked) return true;
-  session.state = SessionState::kComparing;
-  session.parked_argv = argv;
-  return false;
+  };
+}
+
+std::optional<Id128> Dispatcher::CoordinatorOf(std::span<const std::string_view> argv,
+                                               int database) {
+  const Command* command = server_.commands().Find(argv[0]);
+  if (!command) return std::nullopt;
+  keys_.clear();
+  CollectKeys(database, *command->row, argv);
+  if (keys_.empty()) return std::nullopt;
+  return server_.ring()->node().CoordinatorOf(PartitionOfSlot(KeySlot(keys_[0].key)));
 }
 
 // A pipeline asks once for many keys: those of the requests behind this one are added to keys_.

@@ -16,6 +16,12 @@ void WriteReplication(const Node& node, InfoWriter& out) {
     out.Field("ring_reads_repaired", reads->stats().repaired);
     out.Field("ring_reads_failed", reads->stats().failed);
   }
+  if (const FreshPartitions* reads = node.fresh_partitions()) {
+    out.Field("ring_shares_compared", reads->stats().asked);
+    out.Field("ring_partitions_compared", reads->stats().compared);
+    out.Field("ring_partitions_pulled", reads->stats().pulled);
+    out.Field("ring_shares_failed", reads->stats().failed);
+  }
   if (const Exchange* exchange = node.exchange()) {
     out.Field("ring_pulls", exchange->stats().pulls);
     out.Field("ring_pulled_dots", exchange->stats().pulled_dots);
@@ -81,6 +87,9 @@ void WriteRingSection(const InfoSource& source, InfoWriter& out) {
   out.Field("ring_events_joined", node.events_joined());
   out.Field("ring_forwards", node.forwards_sent());
   WriteReplication(node, out);
+  out.Field("ring_messages_published", ring->pubsub().sent());
+  out.Field("ring_messages_dropped", ring->pubsub().dropped());
+  out.Field("ring_messages_heard", ring->pubsub().received());
   if (!source.server.has_engine()) return;
   DotIndexStats dots = source.server.engine().DotStats();
   out.Field("ring_indexed_dots", dots.dots);

@@ -83,6 +83,8 @@ void IoClient::HearEndOfInput() {
     case SessionState::kRunning:
     case SessionState::kLoadingKeys:
     case SessionState::kComparing:
+    case SessionState::kSettling:
+    case SessionState::kGathering:
       if (session_->is_pubsub() || session_->monitoring) session_->CloseAfterReplies();
       return;
     case SessionState::kClosing: return;

@@ -66,6 +66,7 @@ class OutputBuffer {
   // It may go on, as rendered or with these bytes instead. Ids that are not held are ignored.
   void Resolve(uint64_t id, uint64_t turn);
   void ResolveWith(uint64_t id, std::string_view bytes, uint64_t turn);
+  bool HasHeldReplies() const { return held_ != nullptr; }
   uint64_t held_replies_bytes() const { return held_ ? held_->bytes() : 0; }
   bool HasUncommitted() const { return end_offset() > committed_; }
   // The highest position of any commit.

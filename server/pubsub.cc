@@ -7,6 +7,7 @@
 
 #include "base/glob.h"
 #include "base/number.h"
+#include "server/ring_pubsub.h"
 #include "server/server.h"
 
 namespace redynamo {
@@ -34,6 +35,16 @@ void Send(Server& server, Session& session, RenderedPush& push) {
   if (session.state == SessionState::kClosing) return;
   server.Touch(session);
   session.output.Tail()->append(push.For(session.version()));
+}
+
+// By how the name begins: a pattern, up to its first special character.
+bool MayHearKeyEvents(ChannelKind kind, std::string_view name) {
+  constexpr std::string_view kBegin = "__key";
+  if (kind == ChannelKind::kShard) return false;
+  if (kind == ChannelKind::kChannel) return name.starts_with(kBegin);
+  std::string_view plain = name.substr(0, name.find_first_of("*?[\\"));
+  size_t shared = std::min(plain.size(), kBegin.size());
+  return plain.substr(0, shared) == kBegin.substr(0, shared);
 }
 
 std::string_view VerbOf(ChannelKind kind, bool subscribed) {
@@ -75,6 +86,7 @@ void PubSub::Confirm(Session& session, ChannelKind kind, bool subscribed,
 void PubSub::Subscribe(Session& session, ChannelKind kind, std::string_view name) {
   if (OwnNames(session, kind).emplace(name).second) {
     NamesOf(kind)[std::string(name)].push_back(&session);
+    key_event_listeners_ += MayHearKeyEvents(kind, name);
   }
   Confirm(session, kind, true, &name);
 }
@@ -83,6 +95,7 @@ void PubSub::RemoveListener(Session& session, ChannelKind kind, std::string_view
   Names& names = NamesOf(kind);
   auto it = names.find(name);
   if (it == names.end()) return;
+  key_event_listeners_ -= MayHearKeyEvents(kind, name);
   std::erase(it->second, &session);
   if (it->second.empty()) names.erase(it);
 }
@@ -112,6 +125,17 @@ void PubSub::Forget(Session& session) {
 }
 
 int64_t PubSub::Publish(std::string_view channel, std::string_view message) {
+  if (peers_) peers_->Published(false, channel, message);
+  return Deliver(ChannelKind::kChannel, channel, message);
+}
+
+int64_t PubSub::PublishShard(std::string_view channel, std::string_view message) {
+  if (peers_) peers_->Published(true, channel, message);
+  return Deliver(ChannelKind::kShard, channel, message);
+}
+
+int64_t PubSub::Deliver(ChannelKind kind, std::string_view channel, std::string_view message) {
+  if (kind == ChannelKind::kShard) return DeliverShard(channel, message);
   int64_t receivers = 0;
   if (auto it = channels_.find(channel); it != channels_.end()) {
     const std::string_view parts[] = {"message", channel, message};
@@ -129,7 +153,7 @@ int64_t PubSub::Publish(std::string_view channel, std::string_view message) {
   return receivers;
 }
 
-int64_t PubSub::PublishShard(std::string_view channel, std::string_view message) {
+int64_t PubSub::DeliverShard(std::string_view channel, std::string_view message) {
   auto it = shard_channels_.find(channel);
   if (it == shard_channels_.end()) return 0;
   const std::string_view parts[] = {"smessage", channel, message};
@@ -138,17 +162,21 @@ int64_t PubSub::PublishShard(std::string_view channel, std::string_view message)
   return int64_t(it->second.size());
 }
 
+uint32_t PubSub::asked_classes() const {
+  return server_.config().notify_keyspace_events | peer_classes_;
+}
+
 void PubSub::NotifyKeyspace(int database, uint32_t notify_class, std::string_view event,
                             std::string_view key) {
+  if (peer_classes_ & notify_class) peers_->KeyEvent(database, notify_class, event, key);
   uint32_t asked = server_.config().notify_keyspace_events;
-  if (!(asked & notify_class)) return;
-  if (channels_.empty() && patterns_.empty()) return;
+  if (!(asked & notify_class) || key_event_listeners_ == 0) return;
   std::string number = FormatInt64(database);
   if (asked & kNotifyKeyspace) {
-    Publish("__keyspace@" + number + "__:" + std::string(key), event);
+    Deliver(ChannelKind::kChannel, "__keyspace@" + number + "__:" + std::string(key), event);
   }
   if (asked & kNotifyKeyevent) {
-    Publish("__keyevent@" + number + "__:" + std::string(event), key);
+    Deliver(ChannelKind::kChannel, "__keyevent@" + number + "__:" + std::string(event), key);
   }
 }
 

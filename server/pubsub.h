@@ -17,6 +17,7 @@
 
 namespace redynamo {
 
+class RingPubSub;
 class Server;
 
 enum class ChannelKind : uint8_t { kChannel, kPattern, kShard };
@@ -33,11 +34,16 @@ class PubSub {
   // Silently: the client goes, or RESET.
   void Forget(Session& session);
 
-  // Gives the number of clients that got it (once per match of a pattern).
+  // To this node's clients and, on a ring, to those of the others. Gives the number of clients of
+  // this node that got it (once per match of a pattern).
   int64_t Publish(std::string_view channel, std::string_view message);
   int64_t PublishShard(std::string_view channel, std::string_view message);
+  // To this node's clients only. `kind` is no kPattern.
+  int64_t Deliver(ChannelKind kind, std::string_view channel, std::string_view message);
 
-  // A keyspace event of one NotifyClass bit, if the configuration asks for it.
+  // The NotifyClass bits that the configuration asks for, or another node of the ring.
+  uint32_t asked_classes() const;
+  // A keyspace event of one NotifyClass bit, if anybody asks for it.
   void NotifyKeyspace(int database, uint32_t notify_class, std::string_view event,
                       std::string_view key);
 
@@ -47,6 +53,12 @@ class PubSub {
   size_t channel_count() const { return channels_.size(); }
   size_t pattern_count() const { return patterns_.size(); }
   size_t shard_channel_count() const { return shard_channels_.size(); }
+
+  // Whether some client of this node may get keyspace events by its subscriptions.
+  bool hears_key_events() const { return key_event_listeners_ > 0; }
+  // Null when there is no ring; and the classes that its other nodes ask for.
+  void SetPeers(RingPubSub* peers) { peers_ = peers; }
+  void SetPeerClasses(uint32_t classes) { peer_classes_ = classes; }
 
   // MONITOR
   void AddMonitor(Session& session);
@@ -62,10 +74,14 @@ class PubSub {
   const Names& NamesOf(ChannelKind kind) const;
   static std::set<std::string, std::less<>>& OwnNames(Session& session, ChannelKind kind);
   void Confirm(Session& session, ChannelKind kind, bool subscribed, const std::string_view* name);
+  int64_t DeliverShard(std::string_view channel, std::string_view message);
   void RemoveListener(Session& session, ChannelKind kind, std::string_view name);
 
   Server& server_;
   Names channels_, patterns_, shard_channels_;
+  size_t key_event_listeners_ = 0;
+  RingPubSub* peers_ = nullptr;
+  uint32_t peer_classes_ = 0;
   std::vector<Session*> monitors_;
 };
 

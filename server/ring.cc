@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/ring.h"
 
+#include <deque>
 #include <utility>
 
 #include "base/log_line.h"
@@ -74,6 +75,8 @@ Ring::Ring(Server& server, std::function<void()> want_turn)
           server,
           [this](const Id128& to, uint64_t request_id, wire::ForwardStatus status,
                  std::string_view reply) { node_->AnswerForward(to, request_id, status, reply); }),
+      gatherer_(server, [this]() -> Node& { return *node_; }),
+      pubsub_(server),
       changes_(server) {}
 
 Ring::~Ring() = default;
@@ -135,6 +138,7 @@ Status Ring::Load() {
 
 void Ring::SetLinks(Links* links) {
   links_ = links;
+  pubsub_.SetLinks(links);
   const Config& config = server_.config();
   NodeOptions options;
   options.n = config.ring_n;
@@ -234,6 +238,7 @@ Status Ring::KeepVote(std::string_view state) {
 void Ring::OnPeerUp(const wire::Hello& hello) {
   want_turn_();
   node_->OnPeerUp(hello);
+  pubsub_.PeerUp(hello.node_id);
 }
 
 void Ring::OnPeerChanged(const wire::Hello& hello) {
@@ -243,12 +248,27 @@ void Ring::OnPeerChanged(const wire::Hello& hello) {
 
 void Ring::OnPeerDown(const Id128& peer, LinkDown reason) {
   want_turn_();
+  pubsub_.PeerDown(peer);
   node_->OnPeerDown(peer, reason);
 }
 
 Status Ring::OnMessage(const Id128& peer, MessageKind kind, std::string_view payload) {
   want_turn_();
+  if (RingPubSub::Takes(kind)) {
+    bool member = node_->formed() && node_->document().Find(NodeId{peer});
+    return member ? pubsub_.OnMessage(peer, kind, payload) : Status::Ok();
+  }
   return node_->OnMessage(peer, kind, payload);
+}
+
+void Ring::TurnWritten() {
+  node_->TurnWritten();
+  pubsub_.TurnWritten();
+}
+
+void Ring::Flush(uint64_t position) {
+  forwarded_.Flush(position);
+  pubsub_.Flush(position);
 }
 
 void Ring::Tick() {
@@ -332,10 +352,26 @@ void Ring::WriteSettled(const PendingWrites::Waiter& waiter, PendingWrites::Outc
     session->output.ResolveWith(waiter.reply_id, muted ? "" : kUnknownWrite, server_.turn());
   }
   session->transport().Wake();
+  NoteSettled(*session);
 }
 
-void Ring::Forward(Session& session, const Id128& peer, std::span<const std::string_view> argv,
-                   bool writes) {
+// Not at once: this is called from the middle of other work.
+void Ring::NoteSettled(const Session& session) {
+  bool waits = session.state == SessionState::kSettling && !session.output.HasHeldReplies();
+  if (waits) settled_.push_back(session.id());
+}
+
+void Ring::ResumeSettled() {
+  forwarded_.StartWaiting();
+  for (uint64_t id : std::exchange(settled_, {})) {
+    Session* session = server_.clients().Find(id);
+    if (session && session->state == SessionState::kSettling) {
+      server_.dispatcher().RunParked(*session);
+    }
+  }
+}
+
+Ring::Retry Ring::CommandOf(Session& session, bool writes) {
   Retry command{.session_id = session.id(),
                 .reply_id = session.output.Hold(),
                 .until_ms = server_.clock().MonotonicUs() / 1000 + server_.config().ring_timeout_ms,
@@ -344,8 +380,28 @@ void Ring::Forward(Session& session, const Id128& peer, std::span<const std::str
                 .muted = session.reply_mode != ReplyMode::kOn,
                 .database = session.database,
                 .resp = session.resp,
-                .hops = session.hops};
+                .hops = session.hops,
+                .flags = 0};
   session.output.Commit(0, server_.turn());
+  return command;
+}
+
+void Ring::ForwardTransaction(Session& session, const Id128& peer, bool writes) {
+  std::vector<std::string_view> words;
+  std::deque<std::string> counts;
+  for (const QueuedCommand& queued : session.transaction.queue) {
+    std::vector<std::string_view> args = queued.Args();
+    words.push_back(counts.emplace_back(std::to_string(args.size())));
+    words.insert(words.end(), args.begin(), args.end());
+  }
+  Retry command = CommandOf(session, writes);
+  command.flags = wire::Forward::kTransaction;
+  Send(std::move(command), peer, words);
+}
+
+void Ring::Forward(Session& session, const Id128& peer, std::span<const std::string_view> argv,
+                   bool writes) {
+  Retry command = CommandOf(session, writes);
   // Views are the same everywhere except while they change.
   if (ViewsChange()) command.argv.assign(argv.begin(), argv.end());
   Send(std::move(command), peer, argv);
@@ -360,6 +416,8 @@ void Ring::Send(Retry command, const Id128& peer, std::span<const std::string_vi
   message.database = uint32_t(command.database);
   message.resp_version = uint32_t(command.resp);
   message.hops = command.hops + 1u;
+  message.flags = command.flags;
+  message.client = command.session_id;
   message.args.assign(argv.begin(), argv.end());
   bool writes = command.writes;
   node_->SendForward(peer, std::move(message), writes,
@@ -381,6 +439,7 @@ void Ring::Send(Retry command, const Id128& peer, std::span<const std::string_vi
                        waiting->output.ResolveWith(command.reply_id, command.muted ? "" : bytes,
                                                    server_.turn());
                        waiting->transport().Wake();
+                       NoteSettled(*waiting);
                      });
 }
 
@@ -398,7 +457,8 @@ void Ring::SendAgain() {
 
 void Ring::ForwardArrived(const Id128& from, const wire::Forward& command) {
   bool known_database = int(command.database) < server_.config().databases;
-  if (!server_.has_engine() || !formed() || !known_database) {
+  bool known_share = command.share.empty() || PartitionSet::Decode(command.share).has_value();
+  if (!server_.has_engine() || !formed() || !known_database || !known_share) {
     node_->AnswerForward(from, command.request_id, wire::ForwardStatus::kUnavailable, {});
     return;
   }

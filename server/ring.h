@@ -17,7 +17,9 @@
 
 #include "cluster/node.h"
 #include "server/forwarded_clients.h"
+#include "server/gather.h"
 #include "server/ring_changes.h"
+#include "server/ring_pubsub.h"
 
 namespace redynamo {
 
@@ -56,9 +58,16 @@ class Ring : public NodeHost, public LinkEvents {
   // Has the peer run the session's command; its reply comes in its turn.
   void Forward(Session& session, const Id128& peer, std::span<const std::string_view> argv,
                bool writes);
+  // The same for EXEC of what the session has queued.
+  void ForwardTransaction(Session& session, const Id128& peer, bool writes);
 
-  void TurnWritten() { node_->TurnWritten(); }
-  void Flush(uint64_t position) { forwarded_.Flush(position); }
+  Gatherer& gatherer() { return gatherer_; }
+  const RingPubSub& pubsub() const { return pubsub_; }
+
+  // Runs commands that had to wait for their client's earlier ones. Then the turn may end.
+  void ResumeSettled();
+  void TurnWritten();
+  void Flush(uint64_t position);
   void Tick();
 
   // RING.SYNCPOINT: answered once every home is known to have all that is here, or the time is
@@ -93,6 +102,7 @@ class Ring : public NodeHost, public LinkEvents {
     bool writes, muted;
     int database, resp;
     uint8_t hops;
+    uint32_t flags;
   };
 
   Status CheckSettings() const;
@@ -101,6 +111,8 @@ class Ring : public NodeHost, public LinkEvents {
   Forming::Self SelfOf(Engine* engine) const;
   void Send(Retry command, const Id128& peer, std::span<const std::string_view> argv);
   void SendAgain();
+  Retry CommandOf(Session& session, bool writes);
+  void NoteSettled(const Session& session);
   bool ViewsChange() const;
   struct SyncPoint {
     DeferredReply client;
@@ -114,9 +126,12 @@ class Ring : public NodeHost, public LinkEvents {
   std::string vote_;                      // as on disk when the process started
   std::unique_ptr<Node> node_;
   ForwardedClients forwarded_;
+  Gatherer gatherer_;
+  RingPubSub pubsub_;
   RingChanges changes_;
   std::vector<Retry> retries_;
-  bool keeping_ = false;  // a first document, for which the engine restarts
+  std::vector<uint64_t> settled_;  // sessions whose last held reply has been resolved
+  bool keeping_ = false;           // a first document, for which the engine restarts
   uint64_t quorum_failures_ = 0;
 };
 

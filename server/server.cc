@@ -330,7 +330,7 @@ uint64_t Server::PendingOutputBytes() const {
 }
 
 void CommandContext::Notify(uint32_t notify_class, std::string_view event, std::string_view key) {
-  if (!(server.config().notify_keyspace_events & notify_class)) return;
+  if (!(server.pubsub().asked_classes() & notify_class)) return;
   server.pubsub().NotifyKeyspace(keys.database(), notify_class, event, key);
 }
 

@@ -24,12 +24,15 @@
 namespace redynamo {
 
 class Server;
+class PartitionSet;
 struct KeyListings;
 
 // What a client's pipeline is doing. Only in kRunning are further requests executed.
 enum class SessionState : uint8_t {
   kRunning,
   kLoadingKeys,  // its command waits for keys from disk
+  kSettling,     // its command waits until those before it, elsewhere, are answered
+  kGathering,    // several nodes carry out its command (server/gather.h)
   kComparing,    // its command waits until its keys are as new as R replicas have them
   kPaused,       // CLIENT PAUSE holds its command back
   kDeferred,     // its handler answers later (Session::Defer)
@@ -133,6 +136,8 @@ class Session {
   // come here.
   uint8_t hops = 0;
   bool misrouted = false;
+  // Of a command that concerns all keys, only these partitions are meant; null: all.
+  const PartitionSet* share = nullptr;
   uint32_t fresh = 0;  // so many next requests have keys that are as new as R replicas have them
   ReplyMode reply_mode = ReplyMode::kOn;
   SessionState state = SessionState::kRunning;

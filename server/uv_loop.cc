@@ -341,16 +341,17 @@ void UvLoop::RunLater(UvConnection* connection) {
 
 void UvLoop::EndTurn() {
   turn_has_work_ = false;
+  if (ring_) ring_->ResumeSettled();
   Status status = server_.EndTurn();
   if (!status.ok()) FailLog(status);
   if (ring_) ring_->TurnWritten();
   uint64_t position = server_.ReleasablePosition();
-  FlushConnections(position);
-  if (io_threads_) io_threads_->Flush(position);
-  if (ring_) {
+  if (ring_) {  // first, for it completes replies of clients
     ring_->Flush(position);
     peer_links_->Flush();
   }
+  FlushConnections(position);
+  if (io_threads_) io_threads_->Flush(position);
   if (shutdown_ && !stopped_) Stop();
 }
 

@@ -350,7 +350,7 @@ SendResult UvPeerLinks::Send(const Id128& peer, Message message) {
   Link* link = at->second;
   uint64_t queued = link->connection->queued_bytes();
   if (queued > options_.bounds.queue_bytes) {
-    if (message.kind() == MessageKind::kEvents) {
+    if (message.kind() == MessageKind::kEvents || message.kind() == MessageKind::kPublish) {
       stats_.dropped_events++;
       return SendResult::kDropped;
     }

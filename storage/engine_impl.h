@@ -138,7 +138,7 @@ class EngineImpl {
   bool RemoveElement(KeyView* view, std::string_view element);
   Result<int64_t> AddToField(KeyView* view, std::string_view field, int64_t increment);
   void CopyKey(const KeyView& from, KeyView* to);
-  void ClearDatabase(int database);
+  void ClearDatabase(int database, const PartitionSet* share);
 
   // --- engine_apply.cc: rows in memory only; used by the verbs and by replay ---
   // A live row for the key with room for `value_len` bytes, made or resized; the caller fills the
@@ -407,7 +407,7 @@ class EngineImpl {
   uint64_t WalkSlot(uint16_t ns, SlotTable& table, const KeyListing* listing, uint64_t first,
                     uint64_t limit, uint64_t count, uint64_t* given,
                     const std::function<void(const WalkedKey&)>& fn);
-  std::optional<std::string> RandomColdKey(uint16_t ns, Random& random);
+  std::optional<std::string> RandomColdKey(uint16_t ns, const PartitionSet* share, Random& random);
   void ForEachColdNow(uint16_t ns, uint16_t slot, const std::function<void(Row*)>& fn);
 
   // --- engine_expire.cc ---

@@ -20,6 +20,19 @@ uint64_t PositionOf(uint16_t slot, uint64_t hash) {
 uint16_t SlotOf(uint64_t position) { return uint16_t(position >> kPositionHashBits); }
 uint64_t HashAt(uint64_t position) { return position << (64 - kPositionHashBits); }
 
+// The first position at or after `position` that belongs to the share; kPositionCount: none.
+uint64_t NextOf(const PartitionSet& share, uint64_t position) {
+  int partition = PartitionOfSlot(SlotOf(position));
+  int next = share.NextFrom(partition);
+  if (next == partition) return position;
+  return next == kPartitionCount ? kPositionCount
+                                 : PositionOf(uint16_t(next * kSlotsPerPartition), 0);
+}
+
+bool InShare(const KeyWalk& walk, uint32_t slot) {
+  return !walk.share || walk.share->ContainsSlot(uint16_t(slot));
+}
+
 // The keys at positions [from, to).
 std::span<const ColdKey> Between(const std::vector<ColdKey>& keys, uint64_t from, uint64_t to) {
   auto before = [](const ColdKey& k, uint64_t position) { return k.position < position; };
@@ -48,7 +61,7 @@ std::optional<uint64_t> EngineImpl::ReadFrom(const KeyWalk& walk) const {
   uint64_t given = 0;
   for (uint32_t slot = SlotOf(walk.cursor); slot < kSlotCount && given < walk.count; slot++) {
     const SlotTable* table = space.slots[slot].get();
-    if (!table || table->live == 0) continue;
+    if (!table || table->live == 0 || !InShare(walk, slot)) continue;
     if (table->cold() > 0) return std::max(walk.cursor, PositionOf(uint16_t(slot), 0));
     given += table->resident;
   }
@@ -90,6 +103,7 @@ void EngineImpl::PrepareWalks(
     listing->cursor = walk.cursor;
     listing->count = walk.count;
     listing->pattern = walk.pattern;
+    if (walk.share) listing->share = *walk.share;
     listing->from = *from;
     if (walk.kind == KeyWalk::Kind::kRandom) listing->from = random_.Below(kPositionCount);
     prepared->listings.push_back(listing);
@@ -126,7 +140,7 @@ Status EngineImpl::ReadHeads(KeyListing* listing, std::string* next, bool* more)
   KeyRange range = PositionRange(listing->ns, begin, kPositionCount - 1);
   auto it = store_->NewHeadIterator(next->empty() ? range.lower : *next, range.upper);
   size_t read = 0;
-  for (; it->Valid(); it->Next(), read++) {
+  for (; it->Valid(); read++) {
     Result<HeadKey> head = DecodeHeadKey(it->key());
     if (!head.ok()) return head.status();
     // Keys of one position are given together.
@@ -140,11 +154,22 @@ Status EngineImpl::ReadHeads(KeyListing* listing, std::string* next, bool* more)
       *more = true;
       return Status::Ok();
     }
-    if (listing->kind == KeyWalk::Kind::kAll && !WalkMatches(listing->pattern, head->key)) continue;
+    uint64_t next_shared =
+        listing->share ? NextOf(*listing->share, head->position) : head->position;
+    if (next_shared == kPositionCount) break;
+    if (next_shared != head->position) {
+      it->Seek(PositionRange(listing->ns, next_shared, kPositionCount - 1).lower);
+      continue;
+    }
+    if (listing->kind == KeyWalk::Kind::kAll && !WalkMatches(listing->pattern, head->key)) {
+      it->Next();
+      continue;
+    }
     ColdKey key{head->position, std::string(head->key), ObjectType::kNone, kNoDeadline};
     Status status = ReadHeadSummary(it->value(), &key.type, &key.deadline_ms);
     if (!status.ok()) return status;
     listing->keys.push_back(std::move(key));
+    it->Next();
   }
   listing->read_until = kPositionCount;
   if (random && !listing->wrapped && listing->keys.size() < most) {
@@ -178,7 +203,7 @@ uint64_t EngineImpl::WalkKeys(const KeyWalk& walk,
   uint64_t given = 0;
   for (uint32_t slot = SlotOf(walk.cursor); slot < kSlotCount; slot++) {
     SlotTable* table = Slot(ns, uint16_t(slot));
-    if (!table || table->live == 0) continue;
+    if (!table || table->live == 0 || !InShare(walk, slot)) continue;
     uint64_t first = std::max(walk.cursor, PositionOf(uint16_t(slot), 0));
     uint64_t end = (uint64_t(slot) + 1) << kPositionHashBits;
     bool cold = table->cold() > 0;
@@ -217,15 +242,16 @@ uint64_t EngineImpl::WalkSlot(uint16_t ns, SlotTable& table, const KeyListing* l
   return limit;
 }
 
-std::optional<std::string> EngineImpl::RandomColdKey(uint16_t ns, Random& random) {
-  int database = DatabaseOf(ns);
-  KeyListing* listing = ListingFor({KeyWalk::Kind::kRandom, database, 0, 0, {}}, walk_listings_);
+std::optional<std::string> EngineImpl::RandomColdKey(uint16_t ns, const PartitionSet* share,
+                                                     Random& random) {
+  KeyWalk walk{KeyWalk::Kind::kRandom, DatabaseOf(ns), 0, 0, {}, share};
+  KeyListing* listing = ListingFor(walk, walk_listings_);
   if (!listing) return std::nullopt;
   listing->Settle();
   std::vector<const ColdKey*> good;
   for (const ColdKey& cold : listing->keys) {
     SlotTable* table = Slot(ns, SlotOf(cold.position));
-    if (!table || table->cold() == 0) continue;
+    if (!table || table->cold() == 0 || !InShare(walk, SlotOf(cold.position))) continue;
     if (table->rows.Find(HashAt(cold.position), cold.key)) continue;
     if (cold.deadline_ms == kNoDeadline || cold.deadline_ms > now_ms_) good.push_back(&cold);
   }

@@ -318,11 +318,12 @@ uint64_t EngineImpl::ClearLogBytes(int database) const {
   return partitions * EventLogBytes();
 }
 
-void EngineImpl::ClearDatabase(int database) {
+void EngineImpl::ClearDatabase(int database, const PartitionSet* share) {
   uint16_t ns = NamespaceOf(database);
   Namespace& space = Ns(ns);
   for (int p = 0; p < kPartitionCount; p++) {
     bool used = false;
+    if (share && !share->Contains(p)) continue;
     for (int s = p * kSlotsPerPartition; s < (p + 1) * kSlotsPerPartition; s++) {
       SlotTable* table = space.slots[s].get();
       if (!table || table->live == 0) continue;

@@ -22,6 +22,7 @@
 
 #include "base/glob.h"
 #include "storage/keyspace.h"
+#include "storage/partition_set.h"
 
 namespace redynamo {
 
@@ -30,9 +31,10 @@ struct KeyWalk {
   enum class Kind : uint8_t { kScan, kAll, kRandom };
   Kind kind = Kind::kScan;
   int database = 0;
-  uint64_t cursor = 0;       // kScan
-  uint64_t count = 0;        // kScan: about so many keys
-  std::string_view pattern;  // kAll
+  uint64_t cursor = 0;                  // kScan
+  uint64_t count = 0;                   // kScan: about so many keys
+  std::string_view pattern;             // kAll
+  const PartitionSet* share = nullptr;  // only keys of these partitions; null: all
 };
 
 // As KEYS and SCAN match: a lone star is no pattern, and so gives the empty key as well.
@@ -57,6 +59,7 @@ struct KeyListing {
   uint64_t epoch = 0;  // of the namespace: another one voids the listing
   uint64_t cursor = 0, count = 0;
   std::string pattern;
+  std::optional<PartitionSet> share;
   uint64_t from = 0;  // lists positions [from, until); until 0: nothing yet
   uint64_t until = 0;
   uint64_t read_until = 0;  // by the background, and made `until` when all is read
@@ -66,7 +69,8 @@ struct KeyListing {
 
   bool Is(const KeyWalk& walk, uint16_t walk_ns) const {
     return kind == walk.kind && ns == walk_ns && cursor == walk.cursor && count == walk.count &&
-           pattern == walk.pattern;
+           pattern == walk.pattern && bool(share) == bool(walk.share) &&
+           (!share || *share == *walk.share);
   }
   // Works the notes into the keys.
   void Settle();

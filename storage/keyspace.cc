@@ -249,7 +249,31 @@ HashView Keyspace::Hash(std::string_view key) {
 }
 SetView Keyspace::Set(std::string_view key) { return FindTyped<SetView>(key, ObjectType::kSet); }
 
-uint64_t Keyspace::size() const { return engine_->Ns(engine_->NamespaceOf(database_)).live; }
+namespace {
+
+struct KeyCounts {
+  uint64_t live = 0, resident = 0;
+};
+
+KeyCounts CountKeys(const Namespace& space, const PartitionSet* share) {
+  KeyCounts counts;
+  if (!share) return {space.live, space.resident};
+  for (int p = share->NextFrom(0); p < kPartitionCount; p = share->NextFrom(p + 1)) {
+    for (int slot = p * kSlotsPerPartition; slot < (p + 1) * kSlotsPerPartition; slot++) {
+      const SlotTable* table = space.slots[size_t(slot)].get();
+      if (!table) continue;
+      counts.live += table->live;
+      counts.resident += table->resident;
+    }
+  }
+  return counts;
+}
+
+}  // namespace
+
+uint64_t Keyspace::size() const {
+  return CountKeys(engine_->Ns(engine_->NamespaceOf(database_)), share_).live;
+}
 
 int64_t Keyspace::average_ttl_ms() const {
   const Namespace& space = engine_->Ns(engine_->NamespaceOf(database_));
@@ -265,15 +289,20 @@ uint64_t Keyspace::volatile_keys() const {
 
 std::optional<std::string> Keyspace::RandomKey(class Random& random) {
   Namespace& space = engine_->Ns(engine_->NamespaceOf(database_));
-  if (space.resident < space.live && random.Below(space.live) >= space.resident) {
-    if (auto cold = engine_->RandomColdKey(space.id, random)) return cold;
+  KeyCounts counts = CountKeys(space, share_);
+  if (counts.resident < counts.live && random.Below(counts.live) >= counts.resident) {
+    if (auto cold = engine_->RandomColdKey(space.id, share_, random)) return cold;
   }
+  auto drawable = [&](uint16_t slot) {
+    bool used = space.slots[slot] && space.slots[slot]->resident > 0;
+    return used && (!share_ || share_->ContainsSlot(slot));
+  };
   constexpr int kTries = 200;  // absent rows are passed over, expired keys go
-  for (int i = 0; i < kTries && space.resident > 0; i++) {
+  for (int i = 0; i < kTries && CountKeys(space, share_).resident > 0; i++) {
     // Slots are drawn evenly until one is used; with few keys that takes a walk instead.
     uint16_t slot = uint16_t(random.Below(kSlotCount));
     for (int step = 0; step < kSlotCount; step++, slot = uint16_t((slot + 1) % kSlotCount)) {
-      if (space.slots[slot] && space.slots[slot]->resident > 0) break;
+      if (drawable(slot)) break;
     }
     Row* row = space.slots[slot]->rows.Sample(random);
     if (!row->live()) continue;
@@ -287,13 +316,13 @@ std::optional<std::string> Keyspace::RandomKey(class Random& random) {
 
 uint64_t Keyspace::Scan(uint64_t cursor, uint64_t count,
                         const std::function<void(const WalkedKey&)>& fn) {
-  KeyWalk walk{KeyWalk::Kind::kScan, database_, cursor, count, {}};
+  KeyWalk walk{KeyWalk::Kind::kScan, database_, cursor, count, {}, share_};
   return engine_->WalkKeys(walk, fn);
 }
 
 void Keyspace::ForEachKey(std::string_view pattern,
                           const std::function<void(const WalkedKey&)>& fn) {
-  KeyWalk walk{KeyWalk::Kind::kAll, database_, 0, UINT64_MAX, pattern};
+  KeyWalk walk{KeyWalk::Kind::kAll, database_, 0, UINT64_MAX, pattern, share_};
   engine_->WalkKeys(walk, [&](const WalkedKey& walked) {
     if (WalkMatches(pattern, walked.key)) fn(walked);
   });
@@ -306,6 +335,6 @@ void Keyspace::Copy(std::string_view from, int to_database, std::string_view to)
   engine_->CopyKey(source, &target);
 }
 
-void Keyspace::Clear() { engine_->ClearDatabase(database_); }
+void Keyspace::Clear() { engine_->ClearDatabase(database_, share_); }
 
 }  // namespace redynamo

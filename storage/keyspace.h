@@ -34,6 +34,7 @@
 namespace redynamo {
 
 class EngineImpl;
+class PartitionSet;
 struct Row;
 
 enum class ObjectType : uint8_t { kNone, kString, kList, kSet, kSortedSet, kHash, kStream };
@@ -169,6 +170,14 @@ class Keyspace {
     other.renews_access_ = renews;
     return other;
   }
+  // For what concerns all keys (counts, walks, Clear): only those of these partitions; null: all.
+  // The set must outlive this.
+  Keyspace Within(const PartitionSet* share) const {
+    Keyspace other = *this;
+    other.share_ = share;
+    return other;
+  }
+  const PartitionSet* share() const { return share_; }
   KeyView Find(std::string_view key);
   KeyView Peek(std::string_view key);
   StringView String(std::string_view key);
@@ -201,6 +210,7 @@ class Keyspace {
   EngineImpl* engine_;
   int database_;
   bool renews_access_ = true;
+  const PartitionSet* share_ = nullptr;
 };
 
 }  // namespace redynamo

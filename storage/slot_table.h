@@ -11,14 +11,11 @@
 
 #include "base/hash.h"
 #include "storage/irregular.h"
+#include "storage/partition_set.h"
 #include "storage/row_table.h"
 #include "storage/version.h"
 
 namespace redynamo {
-
-inline constexpr int kPartitionCount = 1024;
-inline constexpr int kSlotsPerPartition = kSlotCount / kPartitionCount;
-inline int PartitionOfSlot(uint16_t slot) { return slot / kSlotsPerPartition; }
 
 // A cold_deadline_ms: no cold key has a deadline.
 inline constexpr int64_t kNoColdDeadline = INT64_MAX;

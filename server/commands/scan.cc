@@ -3,6 +3,7 @@
 #include "server/command_families.h"
 #include "server/commands/command_support.h"
 #include "server/commands/scan_options.h"
+#include "server/session.h"
 #include "storage/key_walk.h"
 
 namespace redynamo {
@@ -45,9 +46,14 @@ bool KeysWalk(std::span<const std::string_view> argv, KeyWalk* walk) {
   return true;
 }
 
+// For another node that puts shares together: the key, and out of how many it was drawn.
 Reply RandomKey(CommandContext& ctx, ArgReader&) {
   std::optional<std::string> key = ctx.keys.RandomKey(ctx.random);
-  return key ? Reply::Bulk(std::move(*key)) : Reply::Nil();
+  Reply drawn = key ? Reply::Bulk(std::move(*key)) : Reply::Nil();
+  if (!ctx.session.share || ctx.session.hops == 0) return drawn;
+  Reply counted = Reply::Array();
+  counted.AddInteger(int64_t(ctx.keys.size())).Add(std::move(drawn));
+  return counted;
 }
 
 bool RandomKeyWalk(std::span<const std::string_view>, KeyWalk* walk) {

@@ -24,6 +24,7 @@ import memory_tests  # noqa: E402
 import network_tests  # noqa: E402
 import ring_members_tests  # noqa: E402
 import ring_tests  # noqa: E402
+import ring_whole_tests  # noqa: E402
 
 
 def checker_bites():
@@ -40,6 +41,7 @@ def tests(rounds, seed):
     yield from network_tests.TESTS
     yield from ring_tests.TESTS
     yield from ring_members_tests.TESTS
+    yield from ring_whole_tests.TESTS
     for fsync in ("always", "everysec"):
         yield (f"kill -9 under writers, appendfsync {fsync}: nothing answered is lost",
                lambda fsync=fsync: crash_rounds(fsync, rounds, seed))

@@ -225,3 +225,62 @@ TEST_CASE("key walk: a listing that begins behind a key paged out meanwhile is n
   t.engine->UseListings(nullptr);
   CHECK(given == 2);
 }
+
+TEST_CASE("walk: within a share there are its partitions' keys only, in memory and on disk") {
+  EngineFixture t;
+  PartitionSet shares[3];
+  for (int p = 0; p < kPartitionCount; p++) shares[p * 7 / 5 % 3].Add(p);
+  Names all, of_share[3];
+  auto add = [&](int i) {
+    std::string key = "key" + std::to_string(i);
+    t.Set(key, "v");
+    all.insert(key);
+    int partition = PartitionOfSlot(KeySlot(key));
+    for (int s = 0; s < 3; s++) {
+      if (shares[s].Contains(partition)) of_share[s].insert(key);
+    }
+  };
+  for (int i = 0; i < 3000; i++) add(i);
+  for (bool cold : {false, true}) {
+    if (cold) {
+      REQUIRE(t.Checkpoint().ok());
+      t.Restart();
+      for (int i = 3000; i < 3100; i++) add(i);
+      CHECK(t.engine->Stats().resident_keys == 100);
+    }
+    for (int s = 0; s < 3; s++) {
+      const PartitionSet* share = &shares[s];
+      CHECK(t.engine->Database(0).Within(share).size() == of_share[s].size());
+      Names listed, scanned;
+      Walk(t, {KeyWalk::Kind::kAll, 0, 0, UINT64_MAX, "key*", share}, [&](Keyspace keys) {
+        keys.Within(share).ForEachKey("key*", [&](const WalkedKey& k) { listed.emplace(k.key); });
+      });
+      CHECK(listed == of_share[s]);
+      uint64_t cursor = 0;
+      do {
+        Walk(t, {KeyWalk::Kind::kScan, 0, cursor, 10, {}, share}, [&](Keyspace keys) {
+          cursor = keys.Within(share).Scan(cursor, 10,
+                                           [&](const WalkedKey& k) { scanned.emplace(k.key); });
+        });
+      } while (cursor != 0);
+      CHECK(scanned == of_share[s]);
+      Random random(5);
+      for (int i = 0; i < 100; i++) {
+        Walk(t, {KeyWalk::Kind::kRandom, 0, 0, 0, {}, share}, [&](Keyspace keys) {
+          std::optional<std::string> drawn = keys.Within(share).RandomKey(random);
+          CHECK((drawn && of_share[s].contains(*drawn)));
+        });
+      }
+    }
+  }
+  t.engine->BeginCommand(SystemClock().WallMs());
+  t.engine->Database(0).Within(&shares[1]).Clear();
+  t.engine->EndCommand();
+  CHECK(t.engine->Database(0).Within(&shares[1]).size() == 0);
+  CHECK(t.engine->Database(0).size() == of_share[0].size() + of_share[2].size());
+  t.Restart();
+  CHECK(t.engine->Database(0).size() == of_share[0].size() + of_share[2].size());
+  Names left = Keys(t, "*");
+  CHECK(left.size() == of_share[0].size() + of_share[2].size());
+  CHECK(std::ranges::none_of(of_share[1], [&](const auto& key) { return left.contains(key); }));
+}
