@@ -18,6 +18,7 @@ wire::Bootstrap Forming::Message() const {
     message.members.push_back({.node_id = id,
                                .ring_address = member.ring_address,
                                .client_address = member.client_address,
+                               .cluster_port = member.cluster_port,
                                .host = member.host,
                                .zone = member.zone,
                                .weight = member.weight});
@@ -36,6 +37,7 @@ Result<bool> Forming::Learn(const wire::Bootstrap& message) {
     all.try_emplace(member.node_id, Self{.node_id = member.node_id,
                                          .ring_address = std::string(member.ring_address),
                                          .client_address = std::string(member.client_address),
+                                         .cluster_port = uint16_t(member.cluster_port),
                                          .host = std::string(member.host),
                                          .zone = std::string(member.zone),
                                          .weight = member.weight});
@@ -62,6 +64,7 @@ Result<Member> MemberOf(const wire::Bootstrap::Member& said) {
   }
   member.client_host = client.host;
   member.client_port = client.port;
+  member.cluster_port = uint16_t(said.cluster_port);
   member.host = said.host;
   member.zone = said.zone;
   member.weight = said.weight;

@@ -24,6 +24,7 @@ class Forming {
   struct Self {
     Id128 node_id{};
     std::string ring_address, client_address;
+    uint16_t cluster_port = 0;   // 0: none
     std::string host{}, zone{};  // failure domains, see ring_document.h
     uint32_t weight = kRingWeightDefault;
   };

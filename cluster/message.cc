@@ -74,6 +74,7 @@ void Hello::EncodeTo(std::string* out) const {
   PutVarint(out, databases);
   PutLengthPrefixed(out, ring_address);
   PutLengthPrefixed(out, client_address);
+  PutVarint(out, cluster_port);
 }
 
 Status Hello::Decode(std::string_view payload, Hello* out) {
@@ -91,6 +92,7 @@ Status Hello::Decode(std::string_view payload, Hello* out) {
   out->databases = uint32_t(in.Number(kDatabaseMax + 1));
   out->ring_address = in.Bytes(kAddressBytesMax);
   out->client_address = in.Bytes(kAddressBytesMax);
+  out->cluster_port = uint32_t(in.Number(kPortMax));
   return in.FinishOpen(kKind);
 }
 

@@ -39,7 +39,8 @@ struct Hello {
   uint32_t partitions = 0;  // 1..kPartitionsMax, fixed for a ring's life
   uint32_t databases = 0;
   std::string ring_address{};    // "host:port" where other nodes reach it
-  std::string client_address{};  // where redirected clients reach it
+  std::string client_address{};  // where clients reach its plain port
+  uint32_t cluster_port = 0;     // of the same host, where cluster clients are sent; 0: none
 
   void EncodeTo(std::string* out) const;
   static Status Decode(std::string_view payload, Hello* out);

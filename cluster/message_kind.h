@@ -58,6 +58,7 @@ std::string_view MessageName(MessageKind kind);
 // --- bounds ---
 inline constexpr uint32_t kWireVersion = 1;  // of the coding of this header
 inline constexpr size_t kAddressBytesMax = 300;
+inline constexpr uint32_t kPortMax = 65535;
 inline constexpr size_t kLabelBytesMax = 255;
 inline constexpr size_t kReasonBytesMax = 1000;
 inline constexpr uint32_t kPartitionsMax = 16384;  // a partition is a range of at least one slot

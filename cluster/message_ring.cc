@@ -51,6 +51,7 @@ void Bootstrap::EncodeTo(std::string* out) const {
     PutVarint(out, ZigZag(member.created_ms));
     PutLengthPrefixed(out, member.ring_address);
     PutLengthPrefixed(out, member.client_address);
+    PutVarint(out, member.cluster_port);
     PutLengthPrefixed(out, member.host);
     PutLengthPrefixed(out, member.zone);
     PutVarint(out, member.weight);
@@ -61,13 +62,14 @@ Status Bootstrap::Decode(std::string_view payload, Bootstrap* out) {
   FieldReader in(payload);
   out->purpose = Purpose(in.Number(kWait));
   out->expected = uint32_t(in.Number(kMembersMax));
-  size_t count = in.Count(kMembersMax, sizeof(Id128) + 6);
+  size_t count = in.Count(kMembersMax, sizeof(Id128) + 7);
   out->members.resize(count);
   for (Member& member : out->members) {
     member.node_id = in.Id();
     member.created_ms = in.Signed();
     member.ring_address = in.Bytes(kAddressBytesMax);
     member.client_address = in.Bytes(kAddressBytesMax);
+    member.cluster_port = uint32_t(in.Number(kPortMax));
     member.host = in.Bytes(kLabelBytesMax);
     member.zone = in.Bytes(kLabelBytesMax);
     member.weight = uint32_t(in.Number(UINT32_MAX));

@@ -41,6 +41,7 @@ struct Bootstrap {
     int64_t created_ms = 0;  // when its data directory was made
     std::string_view ring_address{};
     std::string_view client_address{};
+    uint32_t cluster_port = 0;        // as in Hello
     std::string_view host{}, zone{};  // labels, at most kLabelBytesMax
     uint32_t weight = 0;
     bool operator==(const Member&) const = default;

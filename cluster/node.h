@@ -59,6 +59,7 @@ struct NodeOptions {
   uint64_t hint_bytes_max = 1ull << 30;  // of what is kept for other nodes
   std::string ring_address;              // announced
   std::string client_address;
+  uint16_t cluster_port = 0;  // announced beside it; 0: none
   int databases = 16;
 };
 

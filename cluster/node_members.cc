@@ -164,6 +164,7 @@ void Node::Introduce() {
   hello.databases = uint32_t(options_.databases);
   hello.ring_address = options_.ring_address;
   hello.client_address = options_.client_address;
+  hello.cluster_port = options_.cluster_port;
   links_.SetSelf(hello);
 }
 

@@ -19,6 +19,7 @@ Three nodes form a ring: ports 7001, 7002 and 7003, each key on all three.
 
   write by one, read by another   redis-cli -p 7001 set hello world; redis-cli -p 7002 get hello
   see the ring                    redis-cli -p 7001 ring.status
+  as a cluster client             redis-cli -c -p 7011 set hello world     (7011, 7012, 7013)
   lose a node                     kill -9 {victim}      (7003; writes go on)
   have it back                    {command}
   data and logs                   {data}

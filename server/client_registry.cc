@@ -48,6 +48,7 @@ std::string FlagsOf(const Session& session) {
   if (session.transaction.watch_failed) flags += 'd';
   if (session.state == SessionState::kClosing) flags += session.close_now() ? 'A' : 'c';
   if (session.identity.unix_socket) flags += 'U';
+  if (session.readonly) flags += 'r';
   if (session.no_evict) flags += 'e';
   if (session.no_touch) flags += 'T';
   return flags.empty() ? "N" : flags;

@@ -74,6 +74,7 @@ enum ShutdownFlag : uint32_t {
 struct Config {
   // network
   int port = 0;                   // 0: no TCP
+  int cluster_port = 0;           // for cluster clients; 0: none
   std::vector<std::string> bind;  // addresses; a leading '-' = may be missing; "*", "::*" = all
   std::string unixsocket;         // empty: none
   int unixsocketperm = 0;         // 0: as umask gives it

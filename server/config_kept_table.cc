@@ -15,7 +15,8 @@ constexpr uint32_t kFixed = kAtStartOnly;
 
 // Why a whole group has no effect.
 constexpr std::string_view kNoReplicas = "this server follows no master and feeds no Redis replica";
-constexpr std::string_view kNoCluster = "the Redis cluster protocol is not spoken";
+constexpr std::string_view kNoCluster =
+    "the ring takes the place of Redis' cluster; its clients have a port: cluster-port";
 constexpr std::string_view kNoTls = "TLS is not served; put a TLS proxy in front";
 constexpr std::string_view kNoDumps = "no RDB files are written; checkpoints take their place";
 constexpr std::string_view kNoAof = "the storage engine's own log takes the AOF's place";
@@ -277,7 +278,6 @@ constexpr SettingRow kRows[] = {
     Bool({"cluster-enabled"}, "no", kNoCluster, kFixed),
     Text({"cluster-config-file"}, "nodes.conf", kNoCluster, kFixed),
     Number({"cluster-node-timeout"}, "15000", 0, INT64_MAX, kNoCluster),
-    Number({"cluster-port"}, "0", 0, 65535, kNoCluster, kFixed),
     Text({"cluster-announce-ip"}, "", kNoCluster),
     Text({"cluster-announce-hostname"}, "", kNoCluster, 0, CheckHostName),
     Text({"cluster-announce-human-nodename"}, "", kNoCluster),

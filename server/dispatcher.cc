@@ -83,11 +83,18 @@ const Command* Dispatcher::Find(Session& session, std::span<const std::string_vi
 
 ExecuteResult Dispatcher::Admit(Session& session, const Command& command,
                                 std::span<const std::string_view> argv) {
+  // Whatever becomes of the command: those behind it have been compared under their numbers.
+  bool fresh = session.fresh > 0;
+  session.fresh -= fresh;
   AdmissionCall call{server_, session, command, argv, EffectiveFlags(session, command)};
   Reply refusal;
   for (const AdmissionCheck& check : AdmissionChecks()) {
     if (check.only_for && !(call.flags & check.only_for)) continue;
     if (!check.admits(call, &refusal)) return Refuse(session, &command, refusal);
+  }
+  if (__builtin_expect(session.identity.cluster_client, 0)) {
+    std::optional<ExecuteResult> result = JudgeOnClusterPort(session, command, argv, call.flags);
+    if (result) return *result;
   }
   if (__builtin_expect(server_.may_hold_back(), 0) && server_.HoldsBack(call.flags)) {
     session.state = SessionState::kPaused;
@@ -99,9 +106,7 @@ ExecuteResult Dispatcher::Admit(Session& session, const Command& command,
   }
   if (UsesEngine(session, command)) {
     bool in_ring = __builtin_expect(server_.ring() != nullptr, 0) && server_.ring()->several();
-    bool fresh = session.fresh > 0;
     if (in_ring) {
-      session.fresh -= fresh;
       std::optional<ExecuteResult> result = RouteInRing(session, command, argv, call.flags);
       if (result) return *result;
     }

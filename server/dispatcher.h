@@ -113,6 +113,12 @@ class Dispatcher {
   uint64_t HoldForRing(Session& session, uint32_t flags);
   void AwaitInRing(Session& session, uint64_t reply_id);
 
+  // --- dispatcher_face.cc ---
+  std::optional<ExecuteResult> JudgeOnClusterPort(Session& session, const Command& command,
+                                                  std::span<const std::string_view> argv,
+                                                  uint32_t flags);
+  ExecuteResult RefuseOnClusterPort(Session& session, const Command& command, const Reply& error);
+
   Server& server_;
   int64_t command_ms_ = 0;
   uint64_t start_ticks_ = 0;          // of the command in hand

@@ -94,7 +94,8 @@ std::optional<ExecuteResult> Dispatcher::RouteInRing(Session& session, const Com
   }
   Node::Forwarding how =
       session.hops == 0 ? Node::Forwarding::kPrefer : Node::Forwarding::kIfNeeded;
-  bool never = session.hops >= wire::Forward::kHopsMax || command.is_exec || keys_.empty();
+  bool never = session.hops >= wire::Forward::kHopsMax || command.is_exec || session.runs_here ||
+               keys_.empty();
   Node::Route route = node.RouteOf(slots_, writes, never ? Node::Forwarding::kNever : how);
   switch (route.kind) {
     case Node::Route::kHere: return std::nullopt;
@@ -267,8 +268,10 @@ uint32_t Dispatcher::CompareAhead(Session& session, std::span<const std::string_
     CollectKeys(session.database, *command->row, next);
     slots_.clear();
     for (size_t i = before; i < keys_.size(); i++) slots_.push_back(KeySlot(keys_[i].key));
-    Node::Route route = server_.ring()->node().RouteOf(
-        slots_, false, session.hops == 0 ? Node::Forwarding::kPrefer : Node::Forwarding::kIfNeeded);
+    Node::Forwarding how =
+        session.hops == 0 ? Node::Forwarding::kPrefer : Node::Forwarding::kIfNeeded;
+    if (session.identity.cluster_client) how = Node::Forwarding::kNever;  // read at any home
+    Node::Route route = server_.ring()->node().RouteOf(slots_, false, how);
     if (route.kind != Node::Route::kHere) keys_.resize(before, KeyRef{});
   }
   return covered;

@@ -67,8 +67,10 @@ void InfoWriter::Bytes(std::string_view name, uint64_t bytes) {
   Field(std::string(name) + "_human", HumanBytes(bytes));
 }
 
-std::string InfoText(Server& server, std::span<const std::string_view> sections) {
-  InfoSource source{server, server.has_engine() ? server.engine().Stats() : EngineStats()};
+std::string InfoText(Server& server, std::span<const std::string_view> sections,
+                     bool cluster_client) {
+  InfoSource source{server, server.has_engine() ? server.engine().Stats() : EngineStats(),
+                    cluster_client};
   InfoWriter out;
   for (const Section& section : kSections) {
     if (!Wanted(section, sections)) continue;

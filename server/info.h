@@ -14,7 +14,9 @@ class Server;
 
 // The sections named (any case), each once and in a fixed order; none: "default". "default", "all"
 // and "everything" stand for several. Unknown names are ignored.
-std::string InfoText(Server& server, std::span<const std::string_view> sections);
+// `cluster_client`: it is asked on the cluster port.
+std::string InfoText(Server& server, std::span<const std::string_view> sections,
+                     bool cluster_client);
 
 // Bytes as a person reads them: "512B", "1.50K", "23.54G".
 std::string HumanBytes(uint64_t bytes);

@@ -34,7 +34,8 @@ class InfoWriter {
 // One reading of what several sections show.
 struct InfoSource {
   Server& server;
-  EngineStats engine;  // all zero while the engine opens
+  EngineStats engine;           // all zero while the engine opens
+  bool cluster_client = false;  // asks on the cluster port
 };
 
 using WriteSection = void (*)(const InfoSource& source, InfoWriter& out);

@@ -48,7 +48,7 @@ void WriteServerSection(const InfoSource& source, InfoWriter& out) {
   out.Field("redis_git_sha1", "00000000");
   out.Field("redis_git_dirty", 0);
   out.Field("redis_build_id", server.run_id().substr(0, 16));
-  out.Field("redis_mode", "standalone");
+  out.Field("redis_mode", source.cluster_client ? "cluster" : "standalone");
   out.Field("os", OperatingSystemName());
   out.Field("arch_bits", int(sizeof(void*) * 8));
   out.Field("monotonic_clock", "POSIX clock_gettime");
@@ -58,7 +58,7 @@ void WriteServerSection(const InfoSource& source, InfoWriter& out) {
   out.Field("process_id", int64_t(getpid()));
   out.Field("process_supervised", SupervisedName(config.supervised));
   out.Field("run_id", server.run_id());
-  out.Field("tcp_port", config.port);
+  out.Field("tcp_port", source.cluster_client ? config.cluster_port : config.port);
   out.Field("server_time_usec", server.now_us());
   out.Field("uptime_in_seconds", server.uptime_seconds());
   out.Field("uptime_in_days", server.uptime_seconds() / kSecondsPerDay);
@@ -122,7 +122,9 @@ void WriteCpuSection(const InfoSource&, InfoWriter& out) {
 
 void WriteModulesSection(const InfoSource&, InfoWriter&) {}
 
-void WriteClusterSection(const InfoSource&, InfoWriter& out) { out.Field("cluster_enabled", 0); }
+void WriteClusterSection(const InfoSource& source, InfoWriter& out) {
+  out.Field("cluster_enabled", int(source.cluster_client));
+}
 
 void WriteKeyspaceSection(const InfoSource& source, InfoWriter& out) {
   Server& server = source.server;

@@ -34,14 +34,6 @@ bool IsLoopbackHost(std::string_view host) {
          host.starts_with("[::1]");
 }
 
-std::string HostOf(const Config& config) {
-  if (!config.ring_announce.empty()) return config.ring_announce;
-  for (const std::string& word : config.bind) {
-    if (word != "*" && word != "-::*" && word != "::*" && word != "0.0.0.0") return word;
-  }
-  return "127.0.0.1";
-}
-
 Status WriteDurably(FileSystem& files, const std::string& dir, const std::string& path,
                     std::string_view bytes) {
   std::string fresh = path + ".new";
@@ -66,6 +58,14 @@ bool Ring::Wanted(const Config& config) {
 uint16_t Ring::PortOf(const Config& config) {
   int port = config.ring_port ? config.ring_port : config.port + kRingPortAboveClients;
   return uint16_t(port > 65535 ? 0 : port);
+}
+
+std::string Ring::HostOf(const Config& config) {
+  if (!config.ring_announce.empty()) return config.ring_announce;
+  for (const std::string& word : config.bind) {
+    if (word != "*" && word != "-::*" && word != "::*" && word != "0.0.0.0") return word;
+  }
+  return "127.0.0.1";
 }
 
 Ring::Ring(Server& server, std::function<void()> want_turn)
@@ -152,6 +152,7 @@ void Ring::SetLinks(Links* links) {
   options.ring_address = address.ToString();
   address.port = uint16_t(config.port);
   options.client_address = address.ToString();
+  options.cluster_port = uint16_t(config.cluster_port);
   node_ = std::make_unique<Node>(server_.clock(), *links, *this, server_.randomness().Next(),
                                  std::move(options));
 }
@@ -177,6 +178,7 @@ Forming::Self Ring::SelfOf(Engine* engine) const {
   return {.node_id = engine->NodeId(),
           .ring_address = RingAddress{HostOf(config), PortOf(config)}.ToString(),
           .client_address = RingAddress{HostOf(config), uint16_t(config.port)}.ToString(),
+          .cluster_port = uint16_t(config.cluster_port),
           .host = config.ring_host,
           .zone = config.ring_zone,
           .weight = uint32_t(config.ring_weight)};
@@ -220,6 +222,7 @@ Status Ring::KeepDocument(const RingDocument& document) {
   // Which tells a directory whose document was lost from one that never was in a ring.
   if (!PosixFileSystem().Exists(VotePathOf(config))) status = KeepVote({});
   if (!status.ok()) return status;
+  view_version_++;
   // Positions are hashed with the ring's seed from here on; nothing has been stored yet.
   if (!server_.has_engine() || server_.engine().Seed() == document.seed) return Status::Ok();
   keeping_ = true;
@@ -237,18 +240,21 @@ Status Ring::KeepVote(std::string_view state) {
 
 void Ring::OnPeerUp(const wire::Hello& hello) {
   want_turn_();
+  view_version_++;
   node_->OnPeerUp(hello);
   pubsub_.PeerUp(hello.node_id);
 }
 
 void Ring::OnPeerChanged(const wire::Hello& hello) {
   want_turn_();
+  view_version_++;
   node_->OnPeerChanged(hello);
 }
 
 void Ring::OnPeerDown(const Id128& peer, LinkDown reason) {
   want_turn_();
   pubsub_.PeerDown(peer);
+  view_version_++;
   node_->OnPeerDown(peer, reason);
 }
 
@@ -271,8 +277,21 @@ void Ring::Flush(uint64_t position) {
   pubsub_.Flush(position);
 }
 
+// What the node has made of silence, which no event tells.
+void Ring::NoteHealth() {
+  if (!node_->formed()) return;
+  std::vector<bool> healthy;
+  for (const Member& member : node_->document().members) {
+    healthy.push_back(node_->Healthy(member.id.bytes));
+  }
+  if (healthy == healthy_) return;
+  healthy_ = std::move(healthy);
+  view_version_++;
+}
+
 void Ring::Tick() {
   node_->Tick();
+  NoteHealth();
   SendAgain();
   if (node_->formed()) changes_.Tick(&*node_, server_.clock().MonotonicUs() / 1000);
   if (sync_points_.empty() || !node_->exchange()) return;

@@ -31,6 +31,8 @@ class Ring : public NodeHost, public LinkEvents {
   // Whether a server with these settings, and this data directory, is part of a ring.
   static bool Wanted(const Config& config);
   static uint16_t PortOf(const Config& config);
+  // By which other nodes, and clients, are told to reach this one.
+  static std::string HostOf(const Config& config);
 
   // `want_turn`: something has happened that the end of this turn of the loop shall see.
   Ring(Server& server, std::function<void()> want_turn);
@@ -54,6 +56,8 @@ class Ring : public NodeHost, public LinkEvents {
   uint64_t seed() const { return document_ ? document_->seed : 0; }
 
   const Links& links() const { return *links_; }
+  // Grows whenever the document, a link or what is thought of a node's health changes.
+  uint64_t view_version() const { return view_version_; }
 
   // Has the peer run the session's command; its reply comes in its turn.
   void Forward(Session& session, const Id128& peer, std::span<const std::string_view> argv,
@@ -114,6 +118,7 @@ class Ring : public NodeHost, public LinkEvents {
   Retry CommandOf(Session& session, bool writes);
   void NoteSettled(const Session& session);
   bool ViewsChange() const;
+  void NoteHealth();
   struct SyncPoint {
     DeferredReply client;
     int64_t until_ms;
@@ -133,6 +138,8 @@ class Ring : public NodeHost, public LinkEvents {
   std::vector<uint64_t> settled_;  // sessions whose last held reply has been resolved
   bool keeping_ = false;           // a first document, for which the engine restarts
   uint64_t quorum_failures_ = 0;
+  uint64_t view_version_ = 1;
+  std::vector<bool> healthy_;  // the members, when last looked at
 };
 
 }  // namespace redynamo

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/number.h"
+#include "server/cluster_view.h"
 #include "server/command_families.h"
 #include "server/config_effects.h"
 #include "server/process_figures.h"
@@ -42,7 +43,8 @@ Server::Server(Settings* settings, const Clock* clock, uint64_t random_seed)
       random_(random_seed),
       commands_(AllCommandFamilies()),
       pubsub_(*this),
-      dispatcher_(*this) {
+      dispatcher_(*this),
+      cluster_view_(std::make_unique<ClusterView>(*this)) {
   stats_.commands.resize(commands_.size());
   run_id_ = HexDigits(SystemRandomBytes(20));
   refresh_every_ticks_ = TscClock::FromNanoseconds(kClockRefreshNs);

@@ -51,6 +51,7 @@ struct ShutdownRequest {
 };
 
 // What the event loop does for the server. Unit tests may leave it null.
+class ClusterView;
 class Ring;
 
 class LoopControl {
@@ -111,6 +112,7 @@ class Server {
   // Null on a ring of one.
   Ring* ring() { return ring_; }
   void SetRing(Ring* ring) { ring_ = ring; }
+  ClusterView& cluster_view() { return *cluster_view_; }
 
   // --- identity ---
   const std::string& run_id() const { return run_id_; }  // 40 hex digits, new at each start
@@ -199,6 +201,7 @@ class Server {
   EngineHooks engine_hooks_;  // as MakeEngineHooks made them
   LoadingProgress loading_;
   Ring* ring_ = nullptr;
+  std::unique_ptr<ClusterView> cluster_view_;
   std::string run_id_;
   int64_t started_unix_ms_ = 0;
   int64_t started_monotonic_us_ = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/session.h"
 
+#include "server/cluster_face.h"
 #include "server/server.h"
 
 namespace redynamo {

@@ -23,6 +23,7 @@
 
 namespace redynamo {
 
+class RecentMoves;
 class Server;
 class PartitionSet;
 struct KeyListings;
@@ -55,7 +56,8 @@ struct SessionIdentity {
   std::string local_address;
   int fd = -1;
   bool unix_socket = false;
-  bool loopback = false;  // came over the loopback interface or the unix socket
+  bool loopback = false;        // came over the loopback interface or the unix socket
+  bool cluster_client = false;  // came to the cluster port: see cluster_face.h
 };
 
 // The queue between MULTI and EXEC.
@@ -138,7 +140,8 @@ class Session {
   bool misrouted = false;
   // Of a command that concerns all keys, only these partitions are meant; null: all.
   const PartitionSet* share = nullptr;
-  uint32_t fresh = 0;  // so many next requests have keys that are as new as R replicas have them
+  bool readonly = false;  // READONLY, of a cluster client
+  uint32_t fresh = 0;     // so many next requests have keys that are as new as R replicas have them
   ReplyMode reply_mode = ReplyMode::kOn;
   SessionState state = SessionState::kRunning;
   TransactionState transaction;
@@ -159,6 +162,8 @@ class Session {
   std::span<const std::string_view> parked_argv;  // of the command that is parked
   std::shared_ptr<KeyListings> listings;          // cold keys read ahead for the command in hand
   const Command* cached_command = nullptr;        // what the last name stood for
+  bool runs_here = false;                         // the command in hand, of a cluster client
+  std::unique_ptr<RecentMoves> recent_moves;      // of a cluster client that was sent elsewhere
   char cached_name[16];
   uint8_t cached_name_size = UINT8_MAX;  // none
 

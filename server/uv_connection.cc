@@ -28,9 +28,10 @@ UvConnection::UvConnection(UvLoop& loop, bool unix_socket)
 
 UvConnection::~UvConnection() = default;
 
-void UvConnection::Open() {
+void UvConnection::Open(bool cluster_client) {
   Server& server = loop_.server();
   SessionIdentity who;
+  who.cluster_client = cluster_client;
   DescribePeer(&handle_.any, server.config().unixsocket, &who);
   std::optional<std::string_view> refusal = RefusalOf(server, who);
   if (refusal) return Refuse(*refusal);

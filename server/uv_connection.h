@@ -27,7 +27,7 @@ class UvConnection : public Transport {
 
   uv_stream_t* stream() { return &handle_.stream; }
   // After uv_accept: refuses the client (maxclients, protected mode) or begins to read.
-  void Open();
+  void Open(bool cluster_client);
 
   // Transport
   void Wake() override;

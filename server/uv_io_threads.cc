@@ -63,7 +63,7 @@ void UvIoThreads::SetLimits() {
   limits_.query_buffer_bytes = config.client_query_buffer_limit_bytes;
 }
 
-void UvIoThreads::Accept(uv_stream_t* listener, bool unix_socket) {
+void UvIoThreads::Accept(uv_stream_t* listener, bool unix_socket, bool cluster_client) {
   auto* accepted = new AcceptedSocket;
   if (unix_socket) {
     uv_pipe_init(loop_.uv(), &accepted->handle.pipe, 0);
@@ -72,6 +72,7 @@ void UvIoThreads::Accept(uv_stream_t* listener, bool unix_socket) {
   }
   if (uv_accept(listener, &accepted->handle.stream) != 0) return accepted->Close();
   SessionIdentity who;
+  who.cluster_client = cluster_client;
   DescribePeer(&accepted->handle.any, server().config().unixsocket, &who);
   std::optional<std::string_view> refusal = RefusalOf(server(), who);
   if (refusal) {

@@ -30,7 +30,7 @@ class UvIoThreads {
   ~UvIoThreads();
 
   // Takes the connection that waits at a listening socket.
-  void Accept(uv_stream_t* listener, bool unix_socket);
+  void Accept(uv_stream_t* listener, bool unix_socket, bool cluster_client);
   void Receive();
   // Clients that asked to go on executing.
   void RunListed();

@@ -26,8 +26,10 @@ UvListener::UvListener(UvLoop& loop, bool is_unix) : loop_(loop), is_unix_(is_un
   handle_.any.data = this;
 }
 
-Result<UvListener*> UvListener::OpenTcp(UvLoop& loop, const BindAddress& bound, int backlog) {
+Result<UvListener*> UvListener::OpenTcp(UvLoop& loop, const BindAddress& bound, int backlog,
+                                        bool cluster) {
   auto* listener = new UvListener(loop, false);  // lives until Close's callback
+  listener->cluster_ = cluster;
   listener->address_ = AddressText(bound.address);
   std::string what = "Could not create server TCP listening socket " + listener->address_;
   unsigned flags = bound.address.ss_family == AF_INET6 ? UV_TCP_IPV6ONLY : 0;
@@ -68,11 +70,11 @@ void UvListener::OnConnection(uv_stream_t* stream, int status) {
     return;
   }
   if (UvIoThreads* threads = self->loop_.io_threads()) {
-    return threads->Accept(stream, self->is_unix_);
+    return threads->Accept(stream, self->is_unix_, self->cluster_);
   }
   auto* connection = new UvConnection(self->loop_, self->is_unix_);  // deletes itself when closed
   if (uv_accept(stream, connection->stream()) != 0) return connection->BeginClose();
-  connection->Open();
+  connection->Open(self->cluster_);
 }
 
 void UvListener::Close() {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One listening socket: TCP or unix. Owns itself from Open until libuv has closed it.
+// One listening socket: TCP, for plain or cluster clients, or unix. Owns itself from Open until
+// libuv has closed it.
 #pragma once
 
 #include <uv.h>
@@ -15,7 +16,9 @@ class UvLoop;
 
 class UvListener {
  public:
-  static Result<UvListener*> OpenTcp(UvLoop& loop, const BindAddress& address, int backlog);
+  // `cluster`: what comes here is a cluster client (SessionIdentity::cluster_client).
+  static Result<UvListener*> OpenTcp(UvLoop& loop, const BindAddress& address, int backlog,
+                                     bool cluster);
   // An old socket file of that name is removed. `mode` 0 leaves the permissions to umask.
   static Result<UvListener*> OpenUnix(UvLoop& loop, const std::string& path, int mode, int backlog);
   void Close();
@@ -29,6 +32,7 @@ class UvListener {
 
   UvLoop& loop_;
   const bool is_unix_;
+  bool cluster_ = false;
   std::string address_;
   union {
     uv_handle_t any;

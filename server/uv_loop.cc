@@ -99,22 +99,33 @@ void UvLoop::StartHandles() {
 
 Status UvLoop::ListenTcp(std::vector<UvListener*>* opened) {
   const Config& config = server_.config();
-  if (config.port == 0) return Status::Ok();
+  if (config.cluster_port != 0 && config.cluster_port == config.port) {
+    return InvalidArgument("port and cluster-port are both " + std::to_string(config.port) +
+                           ": give cluster clients a port of their own");
+  }
+  Status status = ListenAt(config.port, false, opened);
+  return status.ok() ? ListenAt(config.cluster_port, true, opened) : status;
+}
+
+Status UvLoop::ListenAt(int port, bool cluster, std::vector<UvListener*>* opened) {
+  const Config& config = server_.config();
+  if (port == 0) return Status::Ok();
+  size_t before = opened->size();
   for (const std::string& word : config.bind) {
-    Result<BindAddress> bound = ResolveBindAddress(word, config.port);
+    Result<BindAddress> bound = ResolveBindAddress(word, port);
     bool optional = word.starts_with('-');
     if (!bound.ok()) {
       if (optional) continue;
       return {bound.status().code(), "cannot bind '" + word + "': " + bound.status().message()};
     }
-    Result<UvListener*> listener = UvListener::OpenTcp(*this, *bound, config.tcp_backlog);
+    Result<UvListener*> listener = UvListener::OpenTcp(*this, *bound, config.tcp_backlog, cluster);
     if (listener.ok()) {
       opened->push_back(*listener);
     } else if (!optional) {
       return listener.status();
     }
   }
-  if (!opened->empty()) return Status::Ok();
+  if (opened->size() > before) return Status::Ok();
   return {StatusCode::kIoError, "none of the addresses of 'bind' could be listened on"};
 }
 

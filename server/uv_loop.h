@@ -92,6 +92,7 @@ class UvLoop : public LoopControl {
   void Stop();
   void CloseEngine();
   Status ListenTcp(std::vector<UvListener*>* opened);
+  Status ListenAt(int port, bool cluster, std::vector<UvListener*>* opened);
   Status RebindTcp();
   Status OpenRing();
   void RegisterHooks();

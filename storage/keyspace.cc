@@ -275,6 +275,11 @@ uint64_t Keyspace::size() const {
   return CountKeys(engine_->Ns(engine_->NamespaceOf(database_)), share_).live;
 }
 
+uint64_t Keyspace::slot_size(uint16_t slot) const {
+  const SlotTable* table = engine_->Ns(engine_->NamespaceOf(database_)).slots[slot].get();
+  return table ? table->live : 0;
+}
+
 int64_t Keyspace::average_ttl_ms() const {
   const Namespace& space = engine_->Ns(engine_->NamespaceOf(database_));
   double left_ms = space.average_deadline_ms - double(engine_->now_ms_);

@@ -184,8 +184,9 @@ class Keyspace {
   HashView Hash(std::string_view key);
   SetView Set(std::string_view key);
 
-  uint64_t size() const;           // DBSIZE
-  uint64_t volatile_keys() const;  // keys with a deadline, in memory or on disk
+  uint64_t size() const;                    // DBSIZE
+  uint64_t slot_size(uint16_t slot) const;  // of one slot
+  uint64_t volatile_keys() const;           // keys with a deadline, in memory or on disk
   int64_t average_ttl_ms() const;  // of those, as the expiry sweeps have met them; 0 when none
 
   // Walks. While keys are on disk only, each needs what Engine::PrepareWalks has read for the

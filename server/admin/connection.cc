@@ -108,7 +108,7 @@ Reply Hello(CommandContext& context, ArgReader& args) {
   map.AddView("version").AddView(kRedisVersion);
   map.AddView("proto").AddInteger(session.resp);
   map.AddView("id").AddInteger(int64_t(session.id()));
-  map.AddView("mode").AddView("standalone");
+  map.AddView("mode").AddView(session.identity.cluster_client ? "cluster" : "standalone");
   map.AddView("role").AddView("master");
   map.AddView("modules").Add(Reply::Array());
   return map;
@@ -142,7 +142,7 @@ Reply Reset(CommandContext& context, ArgReader&) {
   session.resp = 2;
   session.name.clear();
   session.reply_mode = ReplyMode::kOn;
-  session.no_evict = session.no_touch = false;
+  session.no_evict = session.no_touch = session.readonly = false;
   session.authenticated = context.server.config().requirepass.empty();
   return Reply::StaticStatus("RESET");
 }
@@ -150,6 +150,9 @@ Reply Reset(CommandContext& context, ArgReader&) {
 Reply Select(CommandContext& context, ArgReader& args) {
   int database = ReadDatabase(context, args);
   if (!args.ok()) return args.error();
+  if (context.session.identity.cluster_client && database != 0) {
+    return Reply::Error("ERR SELECT is not allowed in cluster mode");
+  }
   context.session.database = database;
   return Reply::Ok();
 }

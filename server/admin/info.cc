@@ -13,7 +13,8 @@ namespace {
 constexpr int64_t kUsPerSecond = 1'000'000;
 
 Reply Info(CommandContext& context, ArgReader& args) {
-  return Reply::Verbatim(InfoText(context.server, args.rest()));
+  return Reply::Verbatim(
+      InfoText(context.server, args.rest(), context.session.identity.cluster_client));
 }
 
 Reply Time(CommandContext& context, ArgReader&) {

@@ -52,6 +52,9 @@ uint64_t FlushAllLogBytes(CommandContext& ctx) {
 }
 
 Reply SwapDb(CommandContext& ctx, ArgReader& args) {
+  if (ctx.session.identity.cluster_client) {
+    return Reply::Error("ERR SWAPDB is not allowed in cluster mode");
+  }
   constexpr int64_t kMin = std::numeric_limits<int>::min();
   constexpr int64_t kMax = std::numeric_limits<int>::max();
   int64_t first = args.Int64In(kMin, kMax, "ERR invalid first DB index");

@@ -81,6 +81,9 @@ Reply Copy(CommandContext& ctx, ArgReader& args) {
     }
   }
   if (!args.ok()) return args.error();
+  if (database != ctx.keys.database() && ctx.session.identity.cluster_client) {
+    return Reply::Error("ERR Copying to another database is not allowed in cluster mode");
+  }
   if (database == ctx.keys.database() && from == to) return Reply::Error(kSameObject);
 
   KeyView source = ctx.keys.Find(from);
@@ -95,6 +98,9 @@ Reply Copy(CommandContext& ctx, ArgReader& args) {
 }
 
 Reply Move(CommandContext& ctx, ArgReader& args) {
+  if (ctx.session.identity.cluster_client) {
+    return Reply::Error("ERR MOVE is not allowed in cluster mode");
+  }
   std::string_view key = args.Next();
   int database = ReadDatabase(ctx, args);
   if (!args.ok()) return args.error();

@@ -10,7 +10,7 @@ namespace {
 
 Forming::Self Node(uint8_t n) {
   std::string port = std::to_string(7000 + n);
-  return {{n}, "127.0.0.1:1" + port, "127.0.0.1:" + port};
+  return {{n}, "127.0.0.1:1" + port, "127.0.0.1:" + port, uint16_t(7100 + n)};
 }
 
 TEST_CASE("forming: nodes hear of each other by way of others, and the smallest id leads") {
@@ -52,6 +52,7 @@ TEST_CASE("forming: in the first document all are homes of all, and lead as many
         1);
   CHECK(document->members[1].ring_address.port == 17002);
   CHECK(document->members[1].client_port == 7002);
+  CHECK(document->members[1].cluster_port == 7102);
   Result<RingDocument> two = FirstDocument(a, 2, random);
   REQUIRE(two.ok());
   for (const View& view : two->views) CHECK(view.homes.size() == 2);

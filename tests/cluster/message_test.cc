@@ -72,7 +72,8 @@ void ForEachMessage(Visit&& visit) {
               .partitions = kPartitionsMax,
               .databases = kDatabaseMax + 1,
               .ring_address = "[::1]:7000",
-              .client_address = std::string(kAddressBytesMax, 'a')});
+              .client_address = std::string(kAddressBytesMax, 'a'),
+              .cluster_port = kPortMax});
   visit(Ping{.sequence = 1, .sent_us = INT64_MIN});
   visit(Ack{.sequence = UINT64_MAX, .sent_us = INT64_MAX});
   visit(PingReq{.request_id = 300, .target = Id(9)});
@@ -85,8 +86,8 @@ void ForEachMessage(Visit&& visit) {
   visit(JoinRefused{.reason = "no"});
   visit(Bootstrap{.purpose = Bootstrap::kJoin,
                   .expected = 3,
-                  .members = {{Id(1), -1, "n1:7000", "n1:6379", "host", "zone", 100},
-                              {Id(2), 1'700'000'000'000, "", "", "", "", 0}}});
+                  .members = {{Id(1), -1, "n1:7000", "n1:6379", 7010, "host", "zone", 100},
+                              {Id(2), 1'700'000'000'000, "", "", 0, "", "", 0}}});
   visit(RingPrepare{.epoch = 9, .ballot = {kBallotRoundMax, Id(4)}});
   visit(RingPromise{.epoch = 9, .ballot = {2, Id(4)}, .promised = {3, Id(5)}});
   visit(RingPromise{.epoch = 9,
@@ -222,6 +223,8 @@ TEST_CASE("message: a field outside of its bounds is refused") {
   CHECK(Refuses<Forward>(varints({1, 0, 0, 4, 1, 0, 7, 1, 0, 0})));  // RESP 4
   Hello hello{.node_id = Id(1), .client_address = std::string(kAddressBytesMax + 1, 'a')};
   CHECK(Refuses<Hello>(Encoded(hello)));
+  CHECK(!Refuses<Hello>(Encoded(Hello{.cluster_port = kPortMax})));
+  CHECK(Refuses<Hello>(Encoded(Hello{.cluster_port = kPortMax + 1})));
 }
 
 TEST_CASE("message: a list's count claims no more than its payload can hold") {

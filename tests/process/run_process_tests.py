@@ -18,6 +18,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import self_test  # noqa: E402
 import support  # noqa: E402
 from crash_test import crash_rounds  # noqa: E402
+import cluster_face_tests  # noqa: E402
 import failure_tests  # noqa: E402
 import loading_tests  # noqa: E402
 import memory_tests  # noqa: E402
@@ -42,6 +43,7 @@ def tests(rounds, seed):
     yield from ring_tests.TESTS
     yield from ring_members_tests.TESTS
     yield from ring_whole_tests.TESTS
+    yield from cluster_face_tests.TESTS
     for fsync in ("always", "everysec"):
         yield (f"kill -9 under writers, appendfsync {fsync}: nothing answered is lost",
                lambda fsync=fsync: crash_rounds(fsync, rounds, seed))

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// The dispatcher's step for clients of the cluster port: is the command of one slot, and is this
+// the node for it? Answers are as Redis Cluster gives them (cluster_face.h has the rule).
+#include <algorithm>
+#include <memory>
+
+#include "base/hash.h"
+#include "server/cluster_view.h"
+#include "server/dispatcher.h"
+#include "server/server.h"
+
+namespace redynamo {
+namespace {
+
+// EXEC that will only say why it does nothing.
+bool IsVain(const Session& session, const Command& command) {
+  return command.is_exec && (!session.transaction.open || session.transaction.queue_failed);
+}
+
+}  // namespace
+
+// Nothing: the command goes on, session.runs_here says how.
+std::optional<ExecuteResult> Dispatcher::JudgeOnClusterPort(Session& session,
+                                                            const Command& command,
+                                                            std::span<const std::string_view> argv,
+                                                            uint32_t flags) {
+  session.runs_here = false;
+  bool has_keys = CommandTable::HasKeys(*command.row) || command.is_exec;
+  if (!has_keys || IsVain(session, command)) return std::nullopt;
+  CollectForRing(session, command, argv);
+  if (keys_.empty()) return std::nullopt;
+  uint16_t slot = KeySlot(keys_[0].key);
+  auto elsewhere = [slot](const KeyRef& key) { return KeySlot(key.key) != slot; };
+  if (std::any_of(keys_.begin(), keys_.end(), elsewhere)) {
+    return RefuseOnClusterPort(
+        session, command, Reply::Error("CROSSSLOT Keys in request don't hash to the same slot"));
+  }
+  FaceCommand face;
+  face.follows_writes = (flags & kWrite) || command.name() == "watch";
+  face.stays = session.transaction.open || command.name() == "watch";
+  face.reads_anywhere = session.readonly;
+  int64_t now_ms = server_.clock().MonotonicUs() / 1000;
+  bool lately = session.recent_moves && session.recent_moves->Lately(slot, now_ms);
+  ClusterView& view = server_.cluster_view();
+  switch (JudgeOnFace(face, view.PlacesOf(slot, session), lately)) {
+    case FaceVerdict::kServe: return std::nullopt;
+    case FaceVerdict::kServeHere: session.runs_here = true; return std::nullopt;
+    case FaceVerdict::kMoved: break;
+  }
+  if (!session.recent_moves) session.recent_moves = std::make_unique<RecentMoves>();
+  session.recent_moves->Note(slot, now_ms);
+  return RefuseOnClusterPort(session, command,
+                             Reply::ErrorText("MOVED " + std::to_string(slot) + " " +
+                                              view.CoordinatorAddress(slot, session)));
+}
+
+// As Redis does: EXEC's own error is the redirection itself, and its transaction is gone.
+ExecuteResult Dispatcher::RefuseOnClusterPort(Session& session, const Command& command,
+                                              const Reply& error) {
+  if (!command.is_exec) return Refuse(session, &command, error);
+  server_.stats().commands[command.id].rejected++;
+  server_.stats().CountError(error.text());
+  DiscardTransaction(server_, session);
+  session.Write(error);
+  return Finish(session);
+}
+
+}  // namespace redynamo
