@@ -6,7 +6,8 @@
 //            | 0xfe a b                                   databases a and b exchange namespaces
 //            | tag [key] [element] [removed] [value]      one effect
 //   tag     := kind (low 4 bits) | 0x10 a value follows | 0x20 removed dots follow | 0x40 same key
-//              as the effect before | 0x80 the key that it replaces or removes had a deadline
+//              as the effect before | 0x80 the key that it replaces or removes had a deadline; with
+//              a base that removes nothing: it stands beside another one
 //   key     := length bytes                               absent with 0x40, and in clears of more
 //   element := by kind, see RowKind                          than a key
 //   removed := count (actor n)*
@@ -86,7 +87,8 @@ inline constexpr uint8_t kTagValue = 0x10;
 inline constexpr uint8_t kTagRemoved = 0x20;
 inline constexpr uint8_t kTagSameKey = 0x40;
 // Of a base, or a clear of one key: what its writer saw there. It counts for nothing in a join; the
-// replay of an own event need not read the old object to know how many keys have deadlines.
+// replay of an own event need not read the old object to know how many keys have deadlines. Of a
+// base that removes nothing: that there was a key, for otherwise replay takes it to have met none.
 inline constexpr uint8_t kTagHadDeadline = 0x80;
 
 struct EventHeader {

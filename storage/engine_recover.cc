@@ -222,8 +222,8 @@ Status EngineImpl::ReadyElement(const Row* row, Dot dot, const Effect& effect) c
 }
 
 // A cold key need not be read from disk for effects of this node that say by themselves what was
-// there: a base that removes a dot replaced a string, one that removes none met no key, and a clear
-// met one. Then a stand-in takes the old object's place.
+// there: a base that removes a dot replaced a string, one that removes none met no key (unless it
+// says so), and a clear met one. Then a stand-in takes the old object's place.
 bool EngineImpl::ReplayUnseen(uint16_t ns, uint16_t slot, uint64_t hash, Dot dot,
                               const Effect& effect, Row** row) {
   if (!SaysByItself(ns, slot, dot, effect)) return false;
@@ -232,7 +232,7 @@ bool EngineImpl::ReplayUnseen(uint16_t ns, uint16_t slot, uint64_t hash, Dot dot
   bool clear = effect.kind == RowKind::kClear && effect.scope == ClearScope::kKey &&
                effect.context == ClockOf(partition);
   if (!base && !clear) return false;
-  if (base && effect.has_value && effect.removed.empty()) return true;
+  if (base && effect.has_value && effect.removed.empty()) return !effect.had_deadline;
   if (effect.kind == RowKind::kImplicitBase) return true;
   if (base && (effect.removed.size() != 1 || !InClock(partition, effect.removed[0]))) return false;
   SlotTable& table = *Slot(ns, slot);

@@ -8,6 +8,7 @@
 #include "base/number.h"
 #include "storage/engine_impl.h"
 #include "storage/long_string.h"
+#include "storage/replica_side.h"
 
 namespace redynamo {
 namespace {
@@ -124,6 +125,12 @@ void StringView::Append(std::string_view bytes) {
   std::string edited(value());
   edited.append(bytes);
   engine_->WriteBase(this, edited, DeadlineChange::Keep(), !was_absent);
+}
+
+Siblings StringView::siblings() const { return engine_->replica_->SiblingsOf(*this); }
+
+Result<std::string> StringView::PutSibling(std::string_view context, std::string_view value) {
+  return engine_->replica_->PutSibling(this, context, value);
 }
 
 // --- hash ---

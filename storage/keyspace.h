@@ -36,6 +36,7 @@ namespace redynamo {
 class EngineImpl;
 class PartitionSet;
 struct Row;
+struct Siblings;
 
 enum class ObjectType : uint8_t { kNone, kString, kList, kSet, kSortedSet, kHash, kStream };
 
@@ -100,6 +101,16 @@ class StringView : public KeyView {
   void Append(std::string_view bytes);
   // At most so many bytes of log for one of these that writes `bytes` up to offset `end`.
   uint64_t change_log_bytes(uint64_t bytes, uint64_t end) const;
+
+  // All concurrent versions, with the context that covers them: see storage/siblings.h.
+  // REQUIRES: not wrong_type().
+  Siblings siblings() const;
+  // Writes a version that replaces those that the context covers, and stands beside others; gives
+  // the context of the new one. Within one command (MULTI) a later version of a key replaces an
+  // earlier one. No deadline. InvalidArgument, with an error reply's text, when the context is none
+  // of this key or there are too many versions: then nothing has changed.
+  // REQUIRES: not wrong_type(); `value` is no part of the string.
+  Result<std::string> PutSibling(std::string_view context, std::string_view value);
 
  private:
   friend class Keyspace;

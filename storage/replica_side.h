@@ -2,8 +2,8 @@
 // The engine's part in replication: storage/replica.h over EngineImpl. Data thread. Its functions
 // live in replica_record.cc (own and foreign records, actors), replica_pull.cc (the dot index and
 // what is pulled), replica_join.cc (joining a batch), replica_full.cc (full sync), replica_drop.cc
-// (letting a replica go), replica_tree.cc and replica_leaf.cc (trees and their repair), and
-// replica_report.cc (clocks, hashes, reports).
+// (letting a replica go), replica_tree.cc and replica_leaf.cc (trees and their repair),
+// replica_report.cc (clocks, hashes, reports) and replica_siblings.cc (versions by contexts).
 #pragma once
 
 #include <array>
@@ -20,6 +20,7 @@
 #include "storage/portable.h"
 #include "storage/replica.h"
 #include "storage/replica_batch.h"
+#include "storage/siblings.h"
 #include "storage/tree.h"
 
 namespace redynamo {
@@ -98,6 +99,10 @@ class ReplicaSide {
   std::vector<RowReport> ExplainKey(int database, std::string_view key, size_t max_rows);
   // The partition's clock, or what irregular rows know beyond it, has changed by a join.
   void Touch(int partition) { versions_[size_t(partition)]++; }
+
+  // --- concurrent versions: replica_siblings.cc, by way of StringView ---
+  Siblings SiblingsOf(const KeyView& view) const;
+  Result<std::string> PutSibling(KeyView* view, std::string_view context, std::string_view value);
 
  private:
   // For a batch. Holds until the index changes.
@@ -188,6 +193,11 @@ class ReplicaSide {
   uint64_t CountIrregular(int partition) const;
   void RowsOf(int database, std::string_view key, KeyRows* out) const;
   RowReport ReportOf(const RowId& id, const RowState& state, int partition) const;
+
+  KeyRows StringRows(const KeyView& view) const;
+  std::string TextOf(const KeyRows& rows, Dot base, const RowVersion& version) const;
+  uint64_t BesideHash(const KeyRows& rows, Dot base) const;
+  Result<Dot> SeenDot(int partition, const PortableDot& dot) const;
 
   EngineImpl& engine_;
   bool keep_ = false;

@@ -6,6 +6,7 @@
 
 #include "base/random.h"
 #include "storage/keyspace.h"
+#include "storage/siblings.h"
 #include "tests/support/join_nodes.h"
 
 namespace redynamo {
@@ -21,7 +22,7 @@ inline void Change(Random& random, Keyspace keys, uint64_t value) {
   KeyView any = keys.Find(key);
   StringView string = keys.String(key);
   std::string piece(1 + random.Below(random.Below(2) ? 5 : 6000), char('a' + value % 26));
-  switch (random.Below(20)) {
+  switch (random.Below(22)) {
     case 0:
     case 1: return keys.String(key).Set(text);
     case 2: return keys.String(key).Set(text, DeadlineChange::At(later));
@@ -64,6 +65,11 @@ inline void Change(Random& random, Keyspace keys, uint64_t value) {
       if (!string.wrong_type() && string.value().size() < 15'000) string.Append(piece);
       return;
     case 19: return string.Set(std::string(random.Below(10'000), 'L'));
+    case 20:
+    case 21:  // by one who has read the key, or has not
+      if (string.wrong_type()) return;
+      (void)string.PutSibling(random.Below(2) ? string.siblings().context : "", text);
+      return;
   }
 }
 
