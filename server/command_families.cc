@@ -12,7 +12,7 @@ std::span<const std::span<const CommandRow>> AllCommandFamilies() {
       ClientCommands(),  TransactionCommands(),  PubSubCommands(),      InfoCommands(),
       ConfigCommands(),  CommandCommands(),      PersistenceCommands(), SlowlogCommands(),
       LatencyCommands(), MemoryCommands(),       DebugCommands(),       LolwutCommands(),
-      RingCommands(),    RingMemberCommands(),   ClusterCommands(),
+      RingCommands(),    RingMemberCommands(),   RingSiblingCommands(), ClusterCommands(),
   };
   return kFamilies;
 }

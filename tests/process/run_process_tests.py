@@ -24,6 +24,7 @@ import loading_tests  # noqa: E402
 import memory_tests  # noqa: E402
 import network_tests  # noqa: E402
 import ring_members_tests  # noqa: E402
+import ring_sibling_tests  # noqa: E402
 import ring_tests  # noqa: E402
 import ring_whole_tests  # noqa: E402
 
@@ -42,6 +43,7 @@ def tests(rounds, seed):
     yield from network_tests.TESTS
     yield from ring_tests.TESTS
     yield from ring_members_tests.TESTS
+    yield from ring_sibling_tests.TESTS
     yield from ring_whole_tests.TESTS
     yield from cluster_face_tests.TESTS
     for fsync in ("always", "everysec"):
