@@ -273,6 +273,7 @@ void ReplicaSide::JoinFullKey(uint16_t ns, const std::string& key,
     });
   }
   for (const BatchRow* row : rows) JoinBatchRow(spot, *row, before, &held);
+  StripGone(PartitionOfSlot(spot.slot), rows, &held);
   engine_.Show(spot, &held, nullptr);
   engine_.ReleaseKey(spot);
 }

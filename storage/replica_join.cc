@@ -141,6 +141,7 @@ Status ReplicaSide::JoinBatchKey(uint64_t end, const std::vector<const BatchRow*
     }
     JoinBatchRow(spot, *row, before, &held);
   }
+  StripGone(PartitionOfSlot(spot.slot), rows, &held);
   if (fragments_alone) {
     for (const BatchRow* row : rows) engine_.ShowFragment(spot, &held, row->id);
   } else {
@@ -166,7 +167,17 @@ void ReplicaSide::JoinBatchRow(const EngineImpl::Spot& spot, const BatchRow& row
     if (before.Contains(dot) || state.gone.contains(dot)) continue;
     if (!engine_.ClearedUnseen(spot, *held, row.id, dot)) state.live[dot] = version;
   }
-  std::erase_if(state.gone, [&](Dot dot) { return engine_.InClock(partition, dot); });
+}
+
+// Once all rows of a key are joined, for a batch may have one twice, under a dot and as irregular:
+// the second must still see what the first one found to be gone.
+void ReplicaSide::StripGone(int partition, const std::vector<const BatchRow*>& rows,
+                            KeyRows* held) const {
+  for (const BatchRow* row : rows) {
+    auto it = held->rows.find(row->id);
+    if (it == held->rows.end()) continue;
+    std::erase_if(it->second.gone, [&](Dot dot) { return engine_.InClock(partition, dot); });
+  }
 }
 
 // --- accepting ---

@@ -151,6 +151,8 @@ class ReplicaSide {
   void JoinBatchRow(const EngineImpl::Spot& spot, const BatchRow& row, const PartitionClock& before,
                     KeyRows* held);
 
+  void StripGone(int partition, const std::vector<const BatchRow*>& rows, KeyRows* held) const;
+
   void AddUnit(uint16_t ns, uint16_t slot, BatchWriter* writer) const;
   std::map<std::string, std::vector<const BatchRow*>> KeysHere(uint16_t ns, uint16_t slot);
   void JoinFullKey(uint16_t ns, const std::string& key, const std::vector<const BatchRow*>& rows,
