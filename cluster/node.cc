@@ -248,7 +248,6 @@ void Node::LearnEpoch(const Id128& peer, uint64_t epoch) {
 Status Node::OnMessage(const Id128& peer, MessageKind kind, std::string_view payload) {
   peers_[peer].heard_ms = NowMs();
   return VisitMessage(kind, payload, [&](const auto& message) {
-    using Message = std::decay_t<decltype(message)>;
     if constexpr (requires { exchange_->On(peer, message); }) {
       return exchange_ ? exchange_->On(peer, message) : Status::Ok();
     } else if constexpr (requires { merkle_->On(peer, message); }) {

@@ -168,8 +168,7 @@ GatherChoice PlanWhole(Node& node, const WholeCommand& whole) {
 
 bool IsHomeOfAll(const Node& node) {
   for (int p = 0; p < kPartitionCount; p++) {
-    std::vector<Id128> homes = node.HomesOf(p);
-    if (std::ranges::find(homes, node.self()) == homes.end()) return false;
+    if (!node.PlaceOf(p).self_reads) return false;
   }
   return true;
 }

@@ -60,17 +60,15 @@ std::set<int> PartitionsOf(std::span<const uint16_t> slots) {
 }  // namespace
 
 bool IsHomeOf(const Node& node, std::span<const uint16_t> slots) {
-  return std::ranges::all_of(PartitionsOf(slots), [&](int partition) {
-    std::vector<Id128> homes = node.HomesOf(partition);
-    return std::ranges::find(homes, node.self()) != homes.end();
-  });
+  return std::ranges::all_of(PartitionsOf(slots),
+                             [&](int partition) { return node.PlaceOf(partition).self_reads; });
 }
 
 std::optional<Id128> CommonHome(const Node& node, std::span<const uint16_t> slots) {
   std::vector<Id128> common;
   bool first = true;
   for (int partition : PartitionsOf(slots)) {
-    std::vector<Id128> homes = node.HomesOf(partition);
+    const std::vector<Id128>& homes = node.PlaceOf(partition).read.members;
     if (std::exchange(first, false)) {
       common = homes;
       continue;
