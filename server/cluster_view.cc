@@ -141,6 +141,16 @@ ClusterTraffic ClusterView::Traffic() const {
   return {links.messages_out, links.messages_in, links.dropped_events};
 }
 
+std::optional<PartitionSet> ClusterView::OwnShare(const Session& asking) {
+  const Ring* ring = FormedRing();
+  if (!ring || !ring->several()) return std::nullopt;
+  PartitionSet share;
+  for (const SlotRange& range : Map(asking).nodes[0].slots) {
+    for (int p = PartitionOfSlot(range.first); p <= PartitionOfSlot(range.last); p++) share.Add(p);
+  }
+  return share;
+}
+
 // --- its bytes ---
 
 std::string_view ClusterView::Kept(Shown what, const Session& asking) {

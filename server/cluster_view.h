@@ -19,6 +19,7 @@
 #include "protocol/resp_writer.h"
 #include "server/cluster_face.h"
 #include "server/cluster_map.h"
+#include "storage/partition_set.h"
 
 namespace redynamo {
 
@@ -42,6 +43,9 @@ class ClusterView {
   std::string_view Shards(const Session& asking);
   std::string_view Nodes(const Session& asking);
   ClusterTraffic Traffic() const;
+  // The partitions whose slots are shown at this node: of a cluster client's commands on all keys
+  // it answers for these, since such clients ask every node. Nothing: all of them.
+  std::optional<PartitionSet> OwnShare(const Session& asking);
 
   SlotPlaces PlacesOf(uint16_t slot, const Session& asking);
   // "host:port" of the slot's coordinator. REQUIRES: PlacesOf(slot).coordinator_announced.

@@ -93,7 +93,8 @@ ExecuteResult Dispatcher::Admit(Session& session, const Command& command,
     if (!check.admits(call, &refusal)) return Refuse(session, &command, refusal);
   }
   if (__builtin_expect(session.identity.cluster_client, 0)) {
-    std::optional<ExecuteResult> result = JudgeOnClusterPort(session, command, argv, call.flags);
+    std::optional<ExecuteResult> result =
+        JudgeOnClusterPort(session, command, argv, call.flags, fresh);
     if (result) return *result;
   }
   if (__builtin_expect(server_.may_hold_back(), 0) && server_.HoldsBack(call.flags)) {

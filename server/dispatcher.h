@@ -116,7 +116,8 @@ class Dispatcher {
   // --- dispatcher_face.cc ---
   std::optional<ExecuteResult> JudgeOnClusterPort(Session& session, const Command& command,
                                                   std::span<const std::string_view> argv,
-                                                  uint32_t flags);
+                                                  uint32_t flags, bool fresh);
+  void TakeOwnShare(Session& session, const Command& command, uint32_t flags, bool fresh);
   ExecuteResult RefuseOnClusterPort(Session& session, const Command& command, const Reply& error);
 
   Server& server_;

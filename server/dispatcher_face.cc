@@ -19,15 +19,21 @@ bool IsVain(const Session& session, const Command& command) {
 
 }  // namespace
 
-// Nothing: the command goes on, session.runs_here says how.
+// Nothing: the command goes on, session.runs_here says how. `fresh`: it has been compared.
 std::optional<ExecuteResult> Dispatcher::JudgeOnClusterPort(Session& session,
                                                             const Command& command,
                                                             std::span<const std::string_view> argv,
-                                                            uint32_t flags) {
+                                                            uint32_t flags, bool fresh) {
   session.runs_here = false;
+  TakeOwnShare(session, command, flags, fresh);
   bool has_keys = CommandTable::HasKeys(*command.row) || command.is_exec;
   if (!has_keys || IsVain(session, command)) return std::nullopt;
-  CollectForRing(session, command, argv);
+  keys_.clear();
+  if (command.is_exec) {
+    CollectQueuedKeys(session);
+  } else {
+    CollectKeys(session.database, *command.row, argv);
+  }
   if (keys_.empty()) return std::nullopt;
   uint16_t slot = KeySlot(keys_[0].key);
   auto elsewhere = [slot](const KeyRef& key) { return KeySlot(key.key) != slot; };
@@ -52,6 +58,22 @@ std::optional<ExecuteResult> Dispatcher::JudgeOnClusterPort(Session& session,
   return RefuseOnClusterPort(session, command,
                              Reply::ErrorText("MOVED " + std::to_string(slot) + " " +
                                               view.CoordinatorAddress(slot, session)));
+}
+
+// Cluster clients send SCAN, DBSIZE or FLUSHALL to every node, and add up: each answers for what it
+// is shown to have. One that has been compared keeps the share that it was compared for.
+void Dispatcher::TakeOwnShare(Session& session, const Command& command, uint32_t flags,
+                              bool fresh) {
+  bool whole = (flags & kWholeDatabase) && !command.container;
+  if (!whole) session.share = nullptr;
+  if (!whole || !server_.has_engine()) return;
+  session.runs_here = !command.is_exec;
+  if (fresh && session.share) return;
+  session.share = nullptr;
+  std::optional<PartitionSet> share = server_.cluster_view().OwnShare(session);
+  if (!share) return;
+  session.own_share = std::make_unique<PartitionSet>(*share);
+  session.share = session.own_share.get();
 }
 
 // As Redis does: EXEC's own error is the redirection itself, and its transaction is gone.

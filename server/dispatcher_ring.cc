@@ -74,6 +74,7 @@ std::optional<ExecuteResult> Dispatcher::RouteInRing(Session& session, const Com
     session.fresh = 0;
     return ExecuteResult::kParked;
   }
+  if (session.share && session.runs_here) return std::nullopt;  // a cluster client's: of this node
   if (command.is_exec && session.hops == 0) {
     std::optional<ExecuteResult> passed = PassTransaction(session, command, flags);
     if (passed) return passed;

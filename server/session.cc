@@ -3,6 +3,7 @@
 
 #include "server/cluster_face.h"
 #include "server/server.h"
+#include "storage/partition_set.h"
 
 namespace redynamo {
 

@@ -164,6 +164,7 @@ class Session {
   const Command* cached_command = nullptr;        // what the last name stood for
   bool runs_here = false;                         // the command in hand, of a cluster client
   std::unique_ptr<RecentMoves> recent_moves;      // of a cluster client that was sent elsewhere
+  std::unique_ptr<PartitionSet> own_share;        // of a cluster client: what `share` points to
   char cached_name[16];
   uint8_t cached_name_size = UINT8_MAX;  // none
 

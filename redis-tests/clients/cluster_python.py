@@ -69,6 +69,22 @@ def many_keys():
     r.close()
 
 
+def whole_ring():
+    """DBSIZE, KEYS, SCAN, RANDOMKEY, FLUSHALL: every key once, of all nodes together"""
+    r = connect()
+    equal(r.flushall(target_nodes=RedisCluster.PRIMARIES), True)
+    for key in KEYS:
+        r.set(key, "v")
+    names = sorted(key.encode() for key in KEYS)
+    equal(r.dbsize(), len(KEYS))
+    equal(sorted(r.keys("key-*")), names)
+    equal(sorted(r.scan_iter(count=7)), names)
+    holds(r.randomkey() in names, "RANDOMKEY")
+    equal(r.flushall(target_nodes=RedisCluster.PRIMARIES), True)
+    equal(r.dbsize(), 0)
+    r.close()
+
+
 def reads_from_replicas():
     """read_from_replicas: READONLY is taken"""
     r = connect(read_from_replicas=True)
@@ -120,7 +136,7 @@ def node_lost():
 
 def main():
     checks = Checks()
-    for check in (nodes_and_slots, values, many_keys, reads_from_replicas, node_lost):
+    for check in (nodes_and_slots, values, many_keys, whole_ring, reads_from_replicas, node_lost):
         checks.run(check)
     sys.exit(1 if checks.failed else 0)
 

@@ -233,6 +233,7 @@ def commands_are_sent_to_their_coordinators():
             reply = client.call("MGET", own, others)
             expect(isinstance(reply, ReplyError) and reply.startswith("CROSSSLOT"), f"{reply!r}")
         transactions_are_sent_whole(slots, here, there)
+        shares_make_the_whole(ring)
         with ring.servers[0].client() as plain:
             expect(plain.call("INCR", others) == 4, "the plain port forwards")
             expect(b"redis_mode:standalone" in plain.call("INFO"), "INFO on the plain port")
@@ -252,6 +253,28 @@ def transactions_are_sent_whole(slots, here, there):
         expect(other.call("INCR", key) == 3, "and the coordinator sees it")
         expect(other.pipeline([("WATCH", watched), ("MULTI",), ("INCR", watched), ("EXEC",)])
                == ["OK", "OK", "QUEUED", [1]], "WATCH, MULTI, EXEC at the coordinator")
+
+
+def shares_make_the_whole(ring):
+    """Each node answers for what it is shown to have, so that clients may add up."""
+    with ring.servers[0].client() as plain:
+        expect(plain.call("FLUSHALL") == "OK", "FLUSHALL")
+        names = {f"name-{number}".encode() for number in range(500)}
+        plain.pipeline([("SET", name, 1) for name in names])
+        clients = [Client(server.cluster_port) for server in ring.servers]
+        sizes = [client.call("DBSIZE") for client in clients]
+        expect(sum(sizes) == 500 and min(sizes) > 50, f"DBSIZE: {sizes}")
+        seen = [name for client in clients for name in client.scan_all()]
+        expect(len(seen) == 500 and set(seen) == names, "SCAN")
+        listed = [name for client in clients for name in client.call("KEYS", "*")]
+        expect(len(listed) == 500 and set(listed) == names, "KEYS")
+        counted = clients[0].pipeline([("MULTI",), ("DBSIZE",), ("EXEC",)])[2]
+        expect(counted == [sizes[0]], f"DBSIZE in EXEC: {counted}")
+        expect(clients[0].call("FLUSHALL") == "OK", "FLUSHALL of a share")
+        expect(plain.call("DBSIZE") == 500 - sizes[0], "FLUSHALL took others' keys")
+        for client in clients:
+            expect(client.call("FLUSHDB") == "OK", "FLUSHDB")
+        expect(plain.call("DBSIZE") == 0, "DBSIZE after FLUSHDB at all nodes")
 
 
 def coordinators_change_with_the_nodes():
