@@ -169,11 +169,13 @@ class RingOfServers {
     for (int64_t ms = 0; ms < ms_max && !done(); ms += 100) Pass(100);
     return done();
   }
-  // Until every node knows that all homes have all that it has.
+  // Until every node knows that all homes have all that it has, and keeps nothing for others.
   bool Settle() {
     return PassUntil([this] {
       for (auto& node : nodes_) {
-        if (node->running() && !node->node().exchange()->AllTold()) return false;
+        if (!node->running()) continue;
+        const Node& real = node->node();
+        if (!real.exchange()->AllTold() || real.guests()->partitions() > 0) return false;
       }
       return true;
     });
