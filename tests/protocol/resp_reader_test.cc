@@ -15,7 +15,9 @@ Reply Everything() {
   reply.AddInteger(-5).AddBulk(std::string("a\r\n\0b", 5)).Add(Reply::Nil()).AddBulk("");
   Reply map = Reply::Map();
   map.AddView("double").Add(Reply::Double(1.5)).AddView("flag").Add(Reply::Boolean(true));
-  reply.Add(std::move(map)).Add(Reply::Set().AddView("x")).Add(Reply::Verbatim("text"));
+  Reply set = Reply::Set();
+  set.AddView("x");
+  reply.Add(std::move(map)).Add(std::move(set)).Add(Reply::Verbatim("text"));
   reply.Add(Reply::NilArray()).Add(Reply::Ok()).Add(Reply::Error("ERR no"));
   return reply;
 }
