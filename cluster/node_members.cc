@@ -195,7 +195,8 @@ Status Node::On(const Id128& peer, const wire::Bootstrap& message) {
 }
 
 void Node::OfferSelf(const Id128& peer) {
-  wire::Bootstrap message = Forming(*candidate_, 1).Message();
+  Forming alone(*candidate_, 1);  // the message points into it
+  wire::Bootstrap message = alone.Message();
   message.purpose = asks_ ? wire::Bootstrap::kJoin : wire::Bootstrap::kWait;
   links_.Send(peer, message);
 }

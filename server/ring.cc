@@ -339,7 +339,8 @@ Status Ring::ReadyForChange() {
         "back "
         "first");
   }
-  wire::Bootstrap said = Forming(SelfOf(&engine), 1).Message();
+  Forming alone(SelfOf(&engine), 1);  // the message points into it
+  wire::Bootstrap said = alone.Message();
   Result<Member> self = MemberOf(said.members[0]);
   if (!self.ok()) return self.status();
   Id128 cluster_id{};
