@@ -64,6 +64,7 @@ void Merkle::Tick(int64_t now_ms) {
   RepairDamaged();
   if (now_ms - round_ms_ < kRoundMs) return;
   round_ms_ = now_ms;
+  ReviewSuspects();
   Id128 peer;
   int partition;
   if (NextPair(&peer, &partition)) Compare(peer, partition);
@@ -96,6 +97,25 @@ void Merkle::RunAgenda() {
     bool due = it->second <= now_ms_;
     it = due ? agenda_.erase(it) : std::next(it);
     if (due && links_.IsUp(peer)) Compare(peer, partition);
+  }
+}
+
+// A comparison that was put off settles nothing, and a pair for which the other side asks has no
+// turn here: what is suspected is compared until it is settled.
+void Merkle::ReviewSuspects() {
+  std::set<std::pair<Id128, int>> under_way;
+  for (const auto& [id, comparison] : comparisons_) {
+    under_way.insert({comparison.peer, comparison.partition});
+  }
+  for (auto it = suspects_.begin(); it != suspects_.end();) {
+    auto [peer, leaf] = it->first;
+    int partition = PartitionOfSlot(leaf.slot);
+    std::vector<Id128> homes = homes_of_(partition);
+    bool shared = std::find(homes.begin(), homes.end(), peer) != homes.end();
+    bool due = it->second.vain_repairs <= kVainRepairsMax &&
+               !under_way.contains({peer, partition}) && !agenda_.contains({peer, partition});
+    if (shared && due) CompareAgain(peer, partition, kConfirmMs);
+    it = shared ? std::next(it) : suspects_.erase(it);
   }
 }
 
@@ -340,9 +360,10 @@ Status Merkle::On(const Id128& peer, const wire::LeafRows& message) {
   uint64_t changed = accepted.repaired + accepted.rewritten + message.repaired;
   auto it = suspects_.find({peer, leaf});
   if (accepted.status.ok() && changed == 0 && it != suspects_.end()) {
-    // The same rows on both sides: it is a sum that is wrong, unless contents are.
-    engine_.CountLeafAnew(leaf);
-    if (++it->second.vain_repairs > kVainRepairsMax) {
+    // The same rows on both sides: another home was faster. Twice: it is a sum that is wrong, unless
+    // contents are.
+    if (it->second.vain_repairs++ > 0) engine_.CountLeafAnew(leaf);
+    if (it->second.vain_repairs > kVainRepairsMax) {
       LogWarning(fmt::format("{}: nothing that differs from peer {} can be repaired", Named(leaf),
                              Id128Digits(peer)));
     }

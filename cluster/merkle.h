@@ -106,6 +106,7 @@ class Merkle {
   LeafAccepted Accept(const Id128& peer, LeafId leaf, std::string_view rows);
   void CompareAgain(const Id128& peer, int partition, int64_t in_ms);
   void RunAgenda();
+  void ReviewSuspects();
 
   Engine& engine_;
   Links& links_;
