@@ -360,8 +360,8 @@ Status Merkle::On(const Id128& peer, const wire::LeafRows& message) {
   uint64_t changed = accepted.repaired + accepted.rewritten + message.repaired;
   auto it = suspects_.find({peer, leaf});
   if (accepted.status.ok() && changed == 0 && it != suspects_.end()) {
-    // The same rows on both sides: another home was faster. Twice: it is a sum that is wrong, unless
-    // contents are.
+    // The same rows on both sides: another home was faster. If it happens twice, a sum is wrong,
+    // unless contents are.
     if (it->second.vain_repairs++ > 0) engine_.CountLeafAnew(leaf);
     if (it->second.vain_repairs > kVainRepairsMax) {
       LogWarning(fmt::format("{}: nothing that differs from peer {} can be repaired", Named(leaf),
