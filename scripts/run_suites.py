@@ -7,12 +7,14 @@
 Groups: standard (release build, unit tests, tidy, models, oracle, real processes), asan (the unit
 tests under AddressSanitizer and UBSan), tsan (the threaded parts under ThreadSanitizer).
 
-A suite is one command with a time limit. Its output goes to build/suites/NAME.log; the end of it
-is shown when the suite fails. One line per suite is appended to the file that the environment
-variable SUITE_RESULTS names, so that .ci/run can add several calls up. The last line printed is
-`N passed, M failed`; the exit code is 0 only when M is 0.
+Suites that neither measure time nor start servers on fixed ports run side by side, as many as
+there are jobs. A suite is one command with a time limit. Its output goes to
+build/suites/NAME.log; the end of it is shown when the suite fails. One line per suite is appended
+to the file that the environment variable SUITE_RESULTS names, so that .ci/run can add several
+calls up. The last line printed is `N passed, M failed`; the exit code is 0 only when M is 0.
 """
 import argparse
+import concurrent.futures
 import glob
 import os
 import signal
@@ -30,6 +32,7 @@ SANITIZER_ENV = {
     "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1:ignore_noninstrumented_modules=1:"
                     "suppressions=" + os.path.join(ROOT, "tests", "support", "tsan.supp"),
 }
+SLOWEST = ["storage", "cluster", "server"]
 # What has threads worth a race detector: folder -> doctest filter (empty: all of it).
 TSAN_FILTERS = {"storage": "*log*,*thread*,*engine*,*pool*", "server": ""}
 
@@ -52,16 +55,18 @@ class Runner:
         passed = code == 0
         with open(log_path, errors="replace") as log:
             lines = log.read().splitlines()
-        if passed:
-            for line in lines[-1:]:
-                print("   " + line[:150])
-            print(f"== {name}: passed in {seconds:.1f} s", flush=True)
-        else:
-            for line in lines[-SHOWN_LINES_ON_FAILURE:]:
-                print("   " + line)
-            print(f"== {name}: FAILED ({code}) after {seconds:.1f} s", flush=True)
+        shown = [line[:150] for line in lines[-1:]] if passed else lines[-SHOWN_LINES_ON_FAILURE:]
+        verdict = ("passed in" if passed else f"FAILED ({code}) after") + f" {seconds:.1f} s"
+        # One write, so that suites that run beside this one do not come between its lines.
+        print("\n".join(["   " + line for line in shown] + [f"== {name}: {verdict}"]), flush=True)
         self.results.append((name, passed, seconds))
         return passed
+
+    def run_beside(self, suites):
+        """Runs suites (arguments of `run`) side by side."""
+        with concurrent.futures.ThreadPoolExecutor(self.jobs) as pool:
+            for future in [pool.submit(self.run, *suite) for suite in suites]:
+                future.result()
 
     def build(self, directory, options, targets=()):
         """Configures and builds; counts as a suite of its own."""
@@ -74,6 +79,8 @@ class Runner:
         return ok
 
     def unit_tests(self, directory, label, limit_s, filters=None, env=None):
+        """The suites of a build, those that take longest first."""
+        suites = []
         for path in sorted(glob.glob(os.path.join(ROOT, directory, "*_test"))):
             folder = os.path.basename(path)[: -len("_test")]
             if filters is not None and folder not in filters:
@@ -81,7 +88,9 @@ class Runner:
             command = [path]
             if filters and filters[folder]:
                 command.append("--test-case=" + filters[folder])
-            self.run(f"{label} {folder}", command, limit_s, env)
+            suites.append((f"{label} {folder}", command, limit_s, env))
+        slow = [f"{label} {folder}" for folder in SLOWEST]
+        return sorted(suites, key=lambda s: slow.index(s[0]) if s[0] in slow else len(slow))
 
     def standard(self):
         options = ["-DCMAKE_BUILD_TYPE=RelWithDebInfo", "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON"]
@@ -90,9 +99,10 @@ class Runner:
         self.script("tidy", [python, "tests/tidy/tidy.py"], 120)
         if not self.build("build", options):
             return
-        self.unit_tests("build", "unit", 600)
-        self.script("model", [python, "tests/model/run_model.py"], 600)
-        self.script("spin", [python, "tests/spin/run_spin.py"], 300)
+        self.run_beside(self.unit_tests("build", "unit", 600) + [
+            ("model", [python, "tests/model/run_model.py"], 600),
+            ("spin", [python, "tests/spin/run_spin.py"], 300),
+        ])
         # A fixed seed: what turns a run red must be the change. Hunts with random seeds are
         # `redis-tests/run generator`.
         self.script("oracle", ["redis-tests/run", "--seed", ORACLE_SEED], 1200)
@@ -108,7 +118,7 @@ class Runner:
 
     def asan(self):
         if self.build("build-asan", ["-DREDYNAMO_SANITIZE=address,undefined"]):
-            self.unit_tests("build-asan", "asan", 1200, env=SANITIZER_ENV)
+            self.run_beside(self.unit_tests("build-asan", "asan", 1200, env=SANITIZER_ENV))
 
     def tsan(self):
         targets = [f"{folder}_test" for folder in TSAN_FILTERS
@@ -116,7 +126,8 @@ class Runner:
         if not targets:
             print("== tsan: SKIPPED, no tests of threaded parts yet", flush=True)
         elif self.build("build-tsan", ["-DREDYNAMO_SANITIZE=thread"], targets):
-            self.unit_tests("build-tsan", "tsan", 1200, TSAN_FILTERS, SANITIZER_ENV)
+            self.run_beside(
+                self.unit_tests("build-tsan", "tsan", 1200, TSAN_FILTERS, SANITIZER_ENV))
 
 
 def run_logged(command, limit_s, log_path, extra_env):
@@ -151,6 +162,7 @@ def main():
     arguments = parser.parse_args()
     os.makedirs(LOGS, exist_ok=True)
     runner = Runner(arguments.jobs, arguments.only)
+    started = time.monotonic()
     for group in arguments.groups:
         getattr(runner, group)()
     failed = [name for name, passed, _ in runner.results if not passed]
@@ -158,7 +170,7 @@ def main():
         with open(os.environ["SUITE_RESULTS"], "a") as out:
             for name, passed, seconds in runner.results:
                 out.write(f"{'passed' if passed else 'failed'}\t{seconds:.1f}\t{name}\n")
-    print(f"total {sum(row[2] for row in runner.results):.0f} s")
+    print(f"total {time.monotonic() - started:.0f} s")
     for name in failed:
         print(f"failed: {name} (build/suites/{name.replace('/', '_')}.log)")
     print(f"{len(runner.results) - len(failed)} passed, {len(failed)} failed")

@@ -162,12 +162,16 @@ def restart(args, results):
         wait_until(lambda: False, IDLE_SECONDS)
         server.kill()
         entry["after_idle_minute_s"] = server.start()
-        if server.command("DBSIZE") != f":{keys}":
-            sys.exit(f"{kind} lost keys: {server.command('DBSIZE')} of {keys}")
+        found = int(server.command("DBSIZE")[1:])
+        if found != keys and kind == "ours":
+            sys.exit(f"lost keys: {found} of {keys}")
+        entry["lost_keys"] = keys - found
         results["restart"][kind] = entry
         seconds = ", ".join(f"{name} {value:.2f}" for name, value in entry.items()
                             if name.endswith("_s"))
-        print(f"first answer, {keys} keys: {kind} {seconds}", flush=True)
+        # While the kernel is busy, Redis' everysec keeps what it has answered in its own memory.
+        lost = f"; {keys - found} answered keys lost" if found != keys else ""
+        print(f"first answer, {keys} keys: {kind} {seconds}{lost}", flush=True)
         server.remove()
 
 
