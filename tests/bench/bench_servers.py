@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The two servers under comparison, filled and driven alike."""
+import atexit
 import os
 import re
 import shutil
@@ -39,6 +40,10 @@ class Server:
         self.kind, self.fsync, self.options = kind, fsync, options
         self.port = PORTS[kind]
         self.dir = tempfile.mkdtemp(prefix=f"bench_{kind}_", dir=os.environ.get("BENCH_DIR"))
+        with socket.socket() as s:
+            if s.connect_ex(("127.0.0.1", self.port)) == 0:
+                sys.exit(f"port {self.port} is in use; BENCH_PORT names another one")
+        atexit.register(self.remove)
         self.start()
 
     def start(self):
@@ -136,6 +141,7 @@ class Server:
     def remove(self):
         self.kill()
         shutil.rmtree(self.dir, ignore_errors=True)
+        atexit.unregister(self.remove)
 
 
 def benchmark(port, pipeline, requests, *arguments, connections=50):
