@@ -15,6 +15,7 @@ constexpr int64_t kGraceMs = 2000;  // events under way need no pull
 constexpr int64_t kPullTimeoutMs = 5000;
 constexpr size_t kPullsUnderWayMax = 8;  // per peer
 constexpr uint64_t kBatchBytes = 1 << 20;
+constexpr size_t kToServeMax = 1024;  // who finds no place asks again when its deadline is over
 constexpr uint64_t kBatchBytesMax = 64 << 20;
 constexpr int64_t kUnsettledMs = 60'000;
 constexpr int kHashesPerTell = 64;  // of partitions that have not changed
@@ -23,10 +24,11 @@ Status BadPartition() { return Corruption("a message names a partition that does
 
 }  // namespace
 
-Exchange::Exchange(Engine& engine, Links& links, const Id128& self, PlaceOf place_of,
-                   int partitions)
+Exchange::Exchange(Engine& engine, Links& links, ServingPace& pace, const Id128& self,
+                   PlaceOf place_of, int partitions)
     : engine_(engine),
       links_(links),
+      pace_(pace),
       self_(self),
       place_of_(std::move(place_of)),
       partitions_(partitions),
@@ -116,6 +118,11 @@ void Exchange::PeerDown(const Id128& id) {
 
 void Exchange::Tick(int64_t now_ms) {
   now_ms_ = now_ms;
+  while (!to_serve_.empty() && pace_.MayServe()) {
+    auto serve = std::move(to_serve_.front());
+    to_serve_.pop_front();
+    serve();
+  }
   bool tell = now_ms - told_ms_ >= kTellIntervalMs;
   if (tell) told_ms_ = now_ms;
   for (auto& [id, peer] : peers_) {
@@ -293,6 +300,11 @@ void Exchange::SendPull(const Id128& id, uint64_t request_id, int partition) {
   links_.Send(id, pull);
 }
 
+void Exchange::Serve(std::function<void()> serve) {
+  if (to_serve_.empty() && pace_.MayServe()) return serve();
+  if (to_serve_.size() < kToServeMax) to_serve_.push_back(std::move(serve));
+}
+
 Status Exchange::On(const Id128& id, const wire::Pull& message) {
   ReplicaClock clock;
   ByteReader in(message.clock);
@@ -300,10 +312,16 @@ Status Exchange::On(const Id128& id, const wire::Pull& message) {
   if (!ReplicaClock::Decode(&in, &clock) || !in.empty()) {
     return Corruption("the clock of a pull is malformed");
   }
-  stats_.served_pulls++;
   uint64_t request_id = message.request_id;
   int partition = message.partition;
   uint64_t max_bytes = std::min(message.max_bytes, kBatchBytesMax);
+  Serve([=, this] { ServePull(id, request_id, partition, clock, max_bytes); });
+  return Status::Ok();
+}
+
+void Exchange::ServePull(const Id128& id, uint64_t request_id, int partition,
+                         const ReplicaClock& clock, uint64_t max_bytes) {
+  stats_.served_pulls++;
   engine_.Pull(partition, clock, max_bytes, [this, id, request_id, partition](PullAnswer answer) {
     if (!answer.status.ok()) {
       LogWarning("A pull could not be served: " + answer.status.message());
@@ -314,6 +332,7 @@ Status Exchange::On(const Id128& id, const wire::Pull& message) {
       return;
     }
     stats_.served_bytes += answer.bytes.size();
+    pace_.Served(answer.bytes.size());
     wire::PullBatch batch;
     batch.request_id = request_id;
     batch.partition = uint16_t(partition);
@@ -321,7 +340,6 @@ Status Exchange::On(const Id128& id, const wire::Pull& message) {
     batch.batch = answer.bytes;
     links_.Send(id, batch);
   });
-  return Status::Ok();
 }
 
 Status Exchange::On(const Id128& id, const wire::PullBatch& message) {
@@ -379,18 +397,24 @@ Status Exchange::On(const Id128& id, const wire::PullNeedFull& message) {
 
 Status Exchange::On(const Id128& id, const wire::FullGet& message) {
   if (message.partition >= partitions_) return BadPartition();
-  uint64_t request_id = message.request_id;
+  uint64_t request_id = message.request_id, cursor = message.cursor;
   int partition = message.partition;
   uint64_t max_bytes = std::min(message.max_bytes, kBatchBytesMax);
-  engine_.FullRows(partition, message.cursor, max_bytes, [=, this](const FullAnswer& answer) {
+  Serve([=, this] { ServeFull(id, request_id, partition, cursor, max_bytes); });
+  return Status::Ok();
+}
+
+void Exchange::ServeFull(const Id128& id, uint64_t request_id, int partition, uint64_t cursor,
+                         uint64_t max_bytes) {
+  engine_.FullRows(partition, cursor, max_bytes, [=, this](const FullAnswer& answer) {
     if (!answer.status.ok()) {
       LogWarning("A full sync could not be served: " + answer.status.message());
       return;  // the other side's deadline says so
     }
     stats_.served_full_bytes += answer.bytes.size();
+    pace_.Served(answer.bytes.size());
     links_.Send(id, wire::FullPiece{request_id, uint16_t(partition), answer.next, answer.bytes});
   });
-  return Status::Ok();
 }
 
 Status Exchange::On(const Id128& id, const wire::FullPiece& message) {

@@ -22,6 +22,9 @@
 // home) or has left the homes: it tells the writers, which pull from it and tell it what they have,
 // until it may let its replica go (guests.h).
 //
+// Pulls are served as fast as this node's own writes bear (serving_pace.h); what has to wait is
+// served in the order in which it came.
+//
 // What is told is durable, else a peer would let go of what a power cut takes back here. All of it
 // is idempotent, may stop anywhere, and goes on from the clocks. Data thread only.
 #pragma once
@@ -36,6 +39,7 @@
 
 #include "cluster/links.h"
 #include "cluster/placement.h"
+#include "cluster/serving_pace.h"
 #include "storage/engine.h"
 
 namespace redynamo {
@@ -54,7 +58,8 @@ class Exchange {
   // Of a pull that was waited for: all that the peer had when asked is joined here.
   using Done = std::function<void(const Status&)>;
 
-  Exchange(Engine& engine, Links& links, const Id128& self, PlaceOf place_of, int partitions);
+  Exchange(Engine& engine, Links& links, ServingPace& pace, const Id128& self, PlaceOf place_of,
+           int partitions);
 
   // `actor`: under which it writes. Another one than before: what it had may have been lost.
   void PeerUp(const Id128& peer, const Id128& actor);
@@ -127,6 +132,11 @@ class Exchange {
   void Want(const Id128& id, Peer& peer, int partition, bool first);
   void StartPulls(const Id128& id, Peer& peer);
   void SendPull(const Id128& id, uint64_t request_id, int partition);
+  void Serve(std::function<void()> serve);
+  void ServePull(const Id128& id, uint64_t request_id, int partition, const ReplicaClock& clock,
+                 uint64_t max_bytes);
+  void ServeFull(const Id128& id, uint64_t request_id, int partition, uint64_t cursor,
+                 uint64_t max_bytes);
   void Finish(const Id128& id, uint64_t request_id, const Status& status);
   void Joined(const Id128& id, uint64_t request_id, const Status& status, bool more, uint64_t dots,
               const std::function<void()>& go_on);
@@ -148,6 +158,7 @@ class Exchange {
 
   Engine& engine_;
   Links& links_;
+  ServingPace& pace_;
   Id128 self_;
   PlaceOf place_of_;
   int partitions_;
@@ -157,6 +168,7 @@ class Exchange {
   std::set<int> full_under_way_;      // partitions
   std::map<int, int64_t> unsettled_;  // partitions whose pull has broken off, until when
   uint64_t next_request_ = 1;
+  std::deque<std::function<void()>> to_serve_;
   int64_t now_ms_ = 0;
   int64_t told_ms_ = 0;
   ExchangeStats stats_;

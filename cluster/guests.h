@@ -8,7 +8,9 @@
 //
 // The replica itself is the hint: durable and checksummed like any other, served to pulls by the
 // exchange, found again at every start. It is dropped only when each writer has reported a durable
-// clock that covers all that the guest knows; its own counter stays. Data thread only.
+// clock that covers all that the guest knows, and, if this node was a home, when a comparison of
+// leaves with one of them (merkle.h) has found nothing that the clocks do not explain. Its own
+// counter stays. Data thread only.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +19,7 @@
 #include <vector>
 
 #include "cluster/exchange.h"
+#include "cluster/merkle.h"
 #include "cluster/placement.h"
 
 namespace redynamo {
@@ -30,8 +33,8 @@ struct GuestReport {
 
 class Guests {
  public:
-  Guests(Engine& engine, Exchange& exchange, Exchange::PlaceOf place_of, int partitions,
-         uint64_t bytes_max);
+  Guests(Engine& engine, Exchange& exchange, Merkle& merkle, Exchange::PlaceOf place_of,
+         int partitions, uint64_t bytes_max);
 
   // Looks at every partition: at the start, and when views have changed.
   void ViewsChanged(int64_t now_ms);
@@ -54,11 +57,17 @@ class Guests {
   struct Held {
     int64_t since_ms = 0;
     uint64_t bytes = 0;
+    int verifications_left = 0;  // that may end without a verdict
+    bool verifying = false;
+    int64_t next_verification_ms = 0;
+    uint64_t verified_clock = 0;  // hash of the clock under which it was found to be the same
   };
+  bool Verified(int partition, Held* held, int64_t now_ms);
   void Hold(int partition, uint64_t bytes, int64_t now_ms);
 
   Engine& engine_;
   Exchange& exchange_;
+  Merkle& merkle_;
   Exchange::PlaceOf place_of_;
   int partitions_;
   uint64_t bytes_max_;

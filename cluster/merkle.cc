@@ -58,7 +58,7 @@ void Merkle::CountReceived(const T& message) {
 void Merkle::Tick(int64_t now_ms) {
   now_ms_ = now_ms;
   auto late = [&](const auto& entry) { return entry.second.deadline_ms <= now_ms; };
-  stats_.put_off += uint64_t(std::erase_if(comparisons_, late));
+  PutOffAll(late);
   std::erase_if(repairs_, late);
   RunAgenda();
   RepairDamaged();
@@ -111,7 +111,8 @@ void Merkle::ReviewSuspects() {
     auto [peer, leaf] = it->first;
     int partition = PartitionOfSlot(leaf.slot);
     std::vector<Id128> homes = homes_of_(partition);
-    bool shared = std::find(homes.begin(), homes.end(), peer) != homes.end();
+    bool shared = it->second.verifying ? engine_.HoldsReplica(partition)
+                                       : std::find(homes.begin(), homes.end(), peer) != homes.end();
     bool due = it->second.vain_repairs <= kVainRepairsMax &&
                !under_way.contains({peer, partition}) && !agenda_.contains({peer, partition});
     if (shared && due) CompareAgain(peer, partition, kConfirmMs);
@@ -138,26 +139,48 @@ size_t Merkle::CheckNow(int partition) {
 
 void Merkle::PeerDown(const Id128& peer) {
   auto of_peer = [&](const auto& entry) { return entry.second.peer == peer; };
-  stats_.put_off += uint64_t(std::erase_if(comparisons_, of_peer));
+  PutOffAll(of_peer);
   std::erase_if(repairs_, of_peer);
   std::erase_if(suspects_, [&](const auto& suspect) { return suspect.first.first == peer; });
 }
 
+void Merkle::PutOff(const Comparison& asked) {
+  stats_.put_off++;
+  if (asked.verified) asked.verified(Verdict::kUnknown);
+}
+
+template <typename Matches>
+void Merkle::PutOffAll(const Matches& matches) {
+  for (auto it = comparisons_.begin(); it != comparisons_.end();) {
+    if (!matches(*it)) {
+      ++it;
+      continue;
+    }
+    Comparison asked = std::move(it->second);
+    it = comparisons_.erase(it);
+    PutOff(asked);
+  }
+}
+
 // --- comparing ---
 
-void Merkle::Compare(const Id128& peer, int partition) {
-  if (comparisons_.size() >= kComparisonsMax) return;
+void Merkle::Verify(const Id128& peer, int partition, std::function<void(Verdict)> done) {
+  Compare(peer, partition, std::move(done));
+}
+
+void Merkle::Compare(const Id128& peer, int partition, std::function<void(Verdict)> verified) {
+  Comparison asked{.peer = peer, .partition = partition, .verified = std::move(verified)};
+  if (comparisons_.size() >= kComparisonsMax) return PutOff(asked);
   stats_.rounds++;
   Tree tree = engine_.TreeOf(partition);
-  if (!tree.ready || !is_settled_(partition)) {
-    stats_.put_off++;
-    return;
-  }
+  if (!tree.ready || !is_settled_(partition)) return PutOff(asked);
   uint64_t request_id = next_request_++;
   std::string clock;
   tree.clock.EncodeTo(&clock);
   wire::TreeGet ask{request_id, uint16_t(partition), tree.Root(), tree.irregular_hash, clock};
-  comparisons_[request_id] = {peer, partition, std::move(tree), now_ms_ + kTimeoutMs};
+  asked.tree = std::move(tree);
+  asked.deadline_ms = now_ms_ + kTimeoutMs;
+  comparisons_[request_id] = std::move(asked);
   Send(peer, ask);
 }
 
@@ -206,25 +229,29 @@ Status Merkle::On(const Id128& peer, const wire::Leaves& message) {
     std::erase_if(suspects_, [&](const auto& s) {
       return s.first.first == peer && PartitionOfSlot(s.first.second.slot) == asked.partition;
     });
+    if (asked.verified) asked.verified(Verdict::kSame);
     return Status::Ok();
   }
-  if (message.answer == wire::TreeAnswer::kNotNow || !CompareLeaves(asked, message)) {
-    stats_.put_off++;
-    return Status::Ok();
+  Verdict verdict = message.answer == wire::TreeAnswer::kNotNow ? Verdict::kUnknown
+                                                                : CompareLeaves(asked, message);
+  if (verdict == Verdict::kUnknown) {
+    PutOff(asked);
+  } else if (asked.verified) {
+    asked.verified(verdict);
   }
   return Status::Ok();
 }
 
-// False when it cannot be told which leaves are comparable.
-bool Merkle::CompareLeaves(const Comparison& asked, const wire::Leaves& theirs) {
+// kUnknown when it cannot be told which leaves are comparable.
+Merkle::Verdict Merkle::CompareLeaves(const Comparison& asked, const wire::Leaves& theirs) {
   ReplicaClock clock;
   ByteReader in(theirs.clock);
   std::set<LeafId> touched;  // by what they lack
   if (!ReplicaClock::Decode(&in, &clock) || !in.empty() || !is_settled_(asked.partition)) {
-    return false;
+    return Verdict::kUnknown;
   }
   if (!engine_.TouchedLeaves(asked.partition, asked.tree.clock.Minus(clock), &touched)) {
-    return false;
+    return Verdict::kUnknown;
   }
   struct Pair {
     uint64_t mine = 0, theirs = 0;
@@ -237,12 +264,13 @@ bool Merkle::CompareLeaves(const Comparison& asked, const wire::Leaves& theirs) 
     pair.comparable = leaf.settled;
   }
   for (const wire::Leaves::Leaf& leaf : theirs.leaves) {
-    if (PartitionOfSlot(leaf.slot) != asked.partition) return false;
+    if (PartitionOfSlot(leaf.slot) != asked.partition) return Verdict::kUnknown;
     Pair& pair = leaves[{leaf.ns, leaf.slot}];
     pair.theirs = leaf.sum;
     pair.comparable = pair.comparable && leaf.comparable;
   }
   for (LeafId leaf : touched) leaves[leaf].comparable = false;
+  Verdict verdict = Verdict::kSame;
   for (const auto& [leaf, pair] : leaves) {
     stats_.leaves_compared += pair.comparable;
     stats_.leaves_skipped += !pair.comparable;
@@ -250,15 +278,18 @@ bool Merkle::CompareLeaves(const Comparison& asked, const wire::Leaves& theirs) 
     if (pair.mine == pair.theirs) {
       suspects_.erase({asked.peer, leaf});
     } else {
-      LeafDiffers(asked.peer, leaf);
+      verdict = Verdict::kDiffers;
+      LeafDiffers(asked, leaf);
     }
   }
-  return true;
+  return verdict;
 }
 
-void Merkle::LeafDiffers(const Id128& peer, LeafId leaf) {
-  auto [it, is_new] = suspects_.try_emplace({peer, leaf}, Suspicion{now_ms_, 0});
+void Merkle::LeafDiffers(const Comparison& asked, LeafId leaf) {
+  const Id128& peer = asked.peer;
+  auto [it, is_new] = suspects_.try_emplace({peer, leaf}, Suspicion{.since_ms = now_ms_});
   Suspicion& suspicion = it->second;
+  suspicion.verifying = asked.verified != nullptr;
   if (is_new || now_ms_ - suspicion.since_ms < kConfirmMs) {
     int64_t in_ms = suspicion.since_ms + kConfirmMs - now_ms_;
     return CompareAgain(peer, PartitionOfSlot(leaf.slot), in_ms);

@@ -66,6 +66,16 @@ class Merkle {
   // these are. The figures tell what came of it.
   size_t CheckNow(int partition);
 
+  enum class Verdict : uint8_t {
+    kSame,     // in every leaf that can be compared
+    kDiffers,  // it is repaired if the next verifications, some seconds later, say so too
+    kUnknown,  // there was no answer, or one side could not tell
+  };
+  // Compares a replica that this node is about to let go with a home's. `done` is called once,
+  // later, unless this object goes before.
+  void Verify(const Id128& peer, int partition, std::function<void(Verdict)> done);
+  bool Reaches(const Id128& peer) const { return links_.IsUp(peer); }
+
   Status On(const Id128& peer, const wire::TreeGet& message);
   Status On(const Id128& peer, const wire::Leaves& message);
   Status On(const Id128& peer, const wire::LeafRows& message);
@@ -81,6 +91,7 @@ class Merkle {
     int partition = 0;
     Tree tree;  // what was asked about
     int64_t deadline_ms = 0;
+    std::function<void(Verdict)> verified;  // none in routine rounds
   };
   struct Repair {
     Id128 peer{};
@@ -91,6 +102,7 @@ class Merkle {
   struct Suspicion {
     int64_t since_ms = 0;
     uint32_t vain_repairs = 0;  // nothing was missing on either side
+    bool verifying = false;     // a replica that is no home's
   };
 
   template <typename T>
@@ -98,9 +110,12 @@ class Merkle {
   template <typename T>
   void CountReceived(const T& message);
   bool NextPair(Id128* peer, int* partition);
-  void Compare(const Id128& peer, int partition);
-  bool CompareLeaves(const Comparison& asked, const wire::Leaves& theirs);
-  void LeafDiffers(const Id128& peer, LeafId leaf);
+  void Compare(const Id128& peer, int partition, std::function<void(Verdict)> verified = nullptr);
+  void PutOff(const Comparison& asked);
+  template <typename Matches>
+  void PutOffAll(const Matches& matches);
+  Verdict CompareLeaves(const Comparison& asked, const wire::Leaves& theirs);
+  void LeafDiffers(const Comparison& asked, LeafId leaf);
   void AskForRepair(const Id128& peer, LeafId leaf, bool compared);
   void RepairDamaged();
   LeafAccepted Accept(const Id128& peer, LeafId leaf, std::string_view rows);

@@ -25,6 +25,7 @@ Node::Node(const Clock& clock, Links& links, NodeHost& host, uint64_t random_see
       host_(host),
       random_(random_seed),
       options_(std::move(options)),
+      serving_pace_(options_.serving_p99_ms_max),
       writes_([this](const std::vector<uint16_t>& partitions) { return TargetsOf(partitions); },
               [this](const Id128& peer, uint64_t place, std::string_view record,
                      const Id128& hinted_for) {
@@ -270,7 +271,20 @@ Status Node::OnMessage(const Id128& peer, MessageKind kind, std::string_view pay
 
 void Node::TurnWritten() {
   writes_.SendNew(NowMs());
+  SampleWrite();
   LogAdvanced();
+}
+
+// One of this node's writes at a time is followed to its quorum.
+void Node::SampleWrite() {
+  if (sampled_write_ > 0 && writes_.Settled(sampled_write_)) {
+    serving_pace_.NoteWrite(NowMs() - sampled_ms_);
+    sampled_write_ = 0;
+  }
+  if (sampled_write_ == 0 && writes_.last_number() > last_sampled_) {
+    sampled_write_ = last_sampled_ = writes_.last_number();
+    sampled_ms_ = NowMs();
+  }
 }
 
 void Node::LogAdvanced() {
@@ -304,6 +318,7 @@ void Node::Tick() {
   UpdateSuspects();
   if (fresh_reads_) fresh_reads_->Tick(now_ms);
   if (fresh_partitions_) fresh_partitions_->Tick(now_ms);
+  serving_pace_.Tick(now_ms);
   if (exchange_) exchange_->Tick(now_ms);
   if (guests_) guests_->Tick(now_ms);
   if (transfer_) transfer_->Tick(now_ms);

@@ -57,6 +57,7 @@ struct NodeOptions {
   bool sloppy = true;                    // others stand in for homes that cannot be reached
   int64_t timeout_ms = 1000;             // of a request
   uint64_t hint_bytes_max = 1ull << 30;  // of what is kept for other nodes
+  int64_t serving_p99_ms_max = 50;       // serving_pace.h; 0: pulls are served without a bound
   std::string ring_address;              // announced
   std::string client_address;
   uint16_t cluster_port = 0;  // announced beside it; 0: none
@@ -190,6 +191,7 @@ class Node : public LinkEvents, private Membership::Surroundings {
   const FreshPartitions* fresh_partitions() const { return fresh_partitions_.get(); }
   const Guests* guests() const { return guests_.get(); }
   const Transfer* transfer() const { return transfer_.get(); }
+  const ServingPace& serving_pace() const { return serving_pace_; }
   const NodeOptions& options() const { return options_; }
   const PendingWrites& pending_writes() const { return writes_; }
   uint64_t forwards_sent() const { return forwards_sent_; }
@@ -234,6 +236,7 @@ class Node : public LinkEvents, private Membership::Surroundings {
   bool IsWelcome(const RingDocument& document) const;
   void OfferSelf(const Id128& peer);
   void TakeCandidate(const Id128& peer, const wire::Bootstrap& message);
+  void SampleWrite();
   void SayProgress(int64_t now_ms);
   // --- Membership::Surroundings ---
   void SendToMember(const Id128& peer, Message message) override;
@@ -263,6 +266,10 @@ class Node : public LinkEvents, private Membership::Surroundings {
   std::unique_ptr<Membership> membership_;
   int64_t next_progress_ms_ = 0;
   size_t said_finished_ = 0;  // partitions
+  ServingPace serving_pace_;
+  uint64_t sampled_write_ = 0;  // a record whose way to its quorum is timed; 0: none
+  uint64_t last_sampled_ = 0;
+  int64_t sampled_ms_ = 0;  // when it began
   std::unique_ptr<Exchange> exchange_;
   std::unique_ptr<Merkle> merkle_;
   std::unique_ptr<FreshReads> fresh_reads_;

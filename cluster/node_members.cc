@@ -119,16 +119,17 @@ void Node::SetEngine(Engine* engine) {
   if (fresh_reads_) fresh_reads_->FailAll();
   if (fresh_partitions_) fresh_partitions_->FailAll();
   transfer_.reset();
+  merkle_.reset();  // before the guests, whom it may call
   guests_.reset();
   fresh_reads_.reset();
-  merkle_.reset();
   fresh_partitions_.reset();
   exchange_.reset();
   if (!engine || !document_) return;
   engine->KeepDots(document_->members.size() > 1);
   auto place_of = [this](int partition) -> const Place& { return PlaceOf(partition); };
   int partitions = int(placement_.size());
-  exchange_ = std::make_unique<Exchange>(*engine, links_, self_, place_of, partitions);
+  exchange_ = std::make_unique<Exchange>(*engine, links_, serving_pace_, self_, place_of,
+                                         partitions);
   fresh_reads_ = std::make_unique<FreshReads>(
       *engine, links_, *exchange_, [this](int partition) { return ChoiceOf(partition); });
   // Replicas that are read are compared with each other.
@@ -144,8 +145,8 @@ void Node::SetEngine(Engine* engine) {
       [this](int partition) { return exchange_->Settled(partition); }, partitions, self_);
   fresh_partitions_ = std::make_unique<FreshPartitions>(
       *engine, links_, *exchange_, [this](int partition) { return ChoiceOf(partition); });
-  guests_ =
-      std::make_unique<Guests>(*engine, *exchange_, place_of, partitions, options_.hint_bytes_max);
+  guests_ = std::make_unique<Guests>(*engine, *exchange_, *merkle_, place_of, partitions,
+                                     options_.hint_bytes_max);
   transfer_ = std::make_unique<Transfer>(*engine, *exchange_, self_,
                                          [this](const Id128& peer) { return EpochOf(peer); });
   for (auto& [peer, health] : peers_) health.linked = false;

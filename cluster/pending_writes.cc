@@ -163,6 +163,10 @@ void PendingWrites::Expire(int64_t now_ms) {
   DropFinished();
 }
 
+bool PendingWrites::Settled(uint64_t number) const {
+  return number < first_number_ || records_[size_t(number - first_number_)].settled;
+}
+
 int64_t PendingWrites::OwedSince(const Id128& peer) const {
   auto it = links_.find(peer);
   if (it == links_.end()) return 0;

@@ -96,6 +96,8 @@ class PendingWrites {
   // When the oldest record was sent that the peer has neither acknowledged nor refused; 0: none.
   int64_t OwedSince(const Id128& peer) const;
 
+  // Whether the record has reached its quorum, or has been given up.
+  bool Settled(uint64_t number) const;
   uint64_t unsettled() const { return unsettled_; }
   uint64_t kept_bytes() const { return kept_bytes_; }
   uint64_t hints_sent() const { return hints_sent_; }

@@ -28,6 +28,8 @@ void WriteReplication(const Node& node, InfoWriter& out) {
     out.Field("ring_pulled_bytes", exchange->stats().pulled_bytes);
     out.Field("ring_served_pulls", exchange->stats().served_pulls);
     out.Field("ring_served_bytes", exchange->stats().served_bytes);
+    out.Field("ring_serving_bytes_per_sec_max", node.serving_pace().bytes_per_s());
+    out.Field("ring_write_p99_ms", node.serving_pace().p99_ms());
     out.Field("ring_need_full", exchange->stats().need_full);
     out.Field("ring_full_syncs", exchange->stats().full_syncs);
     out.Field("ring_full_bytes", exchange->stats().full_bytes);

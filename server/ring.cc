@@ -146,6 +146,7 @@ void Ring::SetLinks(Links* links) {
   options.w = config.ring_w;
   options.sloppy = config.ring_sloppy;
   options.hint_bytes_max = config.ring_hint_bytes;
+  options.serving_p99_ms_max = config.ring_transfer_p99_ms;
   options.timeout_ms = config.ring_timeout_ms;
   options.databases = config.databases;
   RingAddress address{HostOf(config), PortOf(config)};

@@ -8,47 +8,18 @@
 
 #include "storage/slot_table.h"
 #include "tests/support/engine_fixture.h"
+#include "tests/support/held_links.h"
 
 namespace redynamo {
 namespace {
-
-// Links that keep what is sent until the test delivers it.
-class HeldLinks : public Links {
- public:
-  struct Sent {
-    Id128 to{};
-    MessageKind kind{};
-    std::string payload;
-  };
-  std::vector<Sent> sent;
-
-  void SetSelf(const wire::Hello&) override {}
-  void Connect(const std::string&) override {}
-  void Forget(const std::string&) override {}
-  SendResult Send(const Id128& peer, Message message) override {
-    Sent& one = sent.emplace_back(Sent{peer, message.kind(), {}});
-    message.EncodeTo(&one.payload);
-    return SendResult::kQueued;
-  }
-  bool IsUp(const Id128&) const override { return true; }
-  void Disconnect(const Id128&) override {}
-  std::vector<LinkReport> Report() const override { return {}; }
-  LinkStats Stats() const override { return {}; }
-
-  int Count(MessageKind kind) const {
-    int count = 0;
-    for (const Sent& one : sent) count += one.kind == kind;
-    return count;
-  }
-};
 
 // A replica, its exchange, and the peer that is its other end.
 struct End {
   explicit End(const std::function<Exchange::PlaceOf(const End&)>& place_of) {
     node.options.keep_dots = true;
     node.Restart();
-    exchange =
-        std::make_unique<Exchange>(*node.engine, links, id(), place_of(*this), kPartitionCount);
+    exchange = std::make_unique<Exchange>(*node.engine, links, pace, id(), place_of(*this),
+                                          kPartitionCount);
   }
   Id128 id() const { return node.engine->NodeId(); }
   void Write(std::string_view key) {
@@ -74,6 +45,7 @@ struct End {
 
   EngineFixture node;
   HeldLinks links;
+  ServingPace pace{50};
   std::unique_ptr<Exchange> exchange;
 };
 
@@ -121,6 +93,29 @@ TEST_CASE("exchange: a pull over a fresh link that is not answered is asked for 
     pair.b.links.sent.clear();
   }
   CHECK(pulls >= 1);
+}
+
+TEST_CASE("exchange: while this node's own writes are slow, pulls wait for their turn") {
+  Pair pair;
+  pair.a.Write("k");
+  pair.LinkUp();
+  pair.a.DeliverTo(pair.b, kTold);
+  int64_t now_ms = 1000;
+  pair.a.pace.Tick(now_ms);
+  pair.a.pace.NoteWrite(1000);
+  pair.a.pace.Tick(now_ms += 600);
+  pair.a.pace.Served(8 << 20);
+  pair.b.DeliverTo(pair.a, {MessageKind::kPull});
+  CHECK(pair.a.links.Count(MessageKind::kPullBatch) == 0);
+  pair.a.exchange->Tick(now_ms);
+  CHECK(pair.a.links.Count(MessageKind::kPullBatch) == 0);
+  for (; now_ms < 10'000 && pair.a.links.Count(MessageKind::kPullBatch) == 0; now_ms += 100) {
+    pair.a.pace.Tick(now_ms);
+    pair.a.exchange->Tick(now_ms);
+  }
+  CHECK(now_ms > 2000);  // 8 MiB at 4 MiB/s, or faster as there are no slow writes any more
+  REQUIRE(pair.a.links.Count(MessageKind::kPullBatch) == 1);
+  CHECK(pair.a.exchange->stats().served_pulls == 1);
 }
 
 TEST_CASE("exchange: what each writer has is known only when all have said so") {
