@@ -68,6 +68,7 @@ bench: test-packages server
 
 bench-ring: test-packages server
 	@$(PYTHON) tests/bench/ring_speed.py $(BENCH_FLAGS)
+	@$(PYTHON) tests/bench/ring_papers.py
 
 install: server
 	@DESTDIR=$(DESTDIR) cmake --install build --prefix $(PREFIX)

@@ -2,117 +2,36 @@
 # SPDX-License-Identifier: Apache-2.0
 """`make bench-ring`: three Redynamo nodes beside a Redis primary with two replicas, on one machine.
 
-    tests/bench/ring_speed.py [--quick] [--only speed,kill,absence] [--rounds N] [--json FILE]
+    tests/bench/ring_speed.py [--quick] [--only PART,...] [--rounds N] [--json FILE]
 
 speed    SET and GET by way of one node at P = 1 and 16: throughput, latency, and CPU time of all
          server processes per operation; (R, W) = (1, 2) and (2, 2), everysec and always.
          Redis answers before its replicas have anything, so it is the same work with less promised.
+wait     SETs in batches of 16: ours, of which each answer means two replicas, beside Redis' with
+         WAIT 1 behind each batch. The clients are Python; compare CPU times, not rates.
 kill     one of three nodes is killed under writers: the longest pause between two answers of one.
+failover the same of a Redis Cluster of three masters with a replica each, as it comes.
 absence  one node is away while 10,000 of a million keys change: seconds and bytes until agreement.
 
 The groups that are not measured stand still (SIGSTOP). All processes share all cores.
 """
 import argparse
 import json
+import multiprocessing
 import os
+import random
 import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
-from bench_servers import OURS, ROOT, benchmark, wait_until
+from bench_servers import ROOT, benchmark, wait_until
+from ring_groups import BASE_PORT, Group, Process
 
 KEYS = 1_000_000
-BASE_PORT = int(os.environ.get("BENCH_PORT", 7591)) + 20
 SETTLE_SECONDS = 300
-
-
-class Process:
-    """A server; what it writes goes to its directory."""
-
-    def __init__(self, port, command):
-        self.port = port
-        self.dir = tempfile.mkdtemp(prefix="bench_ring_", dir=os.environ.get("BENCH_DIR"))
-        self.line = [*command, "--port", str(port), "--dir", self.dir]
-        self.start()
-
-    def start(self):
-        with open(os.path.join(self.dir, "output"), "ab") as log:
-            self.process = subprocess.Popen(self.line, stdout=log, stderr=log)
-
-    def command(self, *words):
-        with socket.create_connection(("127.0.0.1", self.port), timeout=600) as s:
-            s.sendall(b"".join([b"*%d\r\n" % len(words)] +
-                               [b"$%d\r\n%s\r\n" % (len(w), w.encode()) for w in words]))
-            reader = s.makefile("rb")
-            line = reader.readline().decode().strip()
-            if line.startswith("$") and line != "$-1":
-                return reader.read(int(line[1:])).decode()
-            return line
-
-    def answers(self):
-        try:
-            return not self.command("GET", "no-such-key").startswith("-")
-        except OSError:
-            return False
-
-    def info(self, section, field):
-        for line in self.command("INFO", section).splitlines():
-            if line.startswith(field + ":"):
-                return int(line.split(":")[1])
-        return 0
-
-    def cpu_seconds(self):
-        with open(f"/proc/{self.process.pid}/stat") as stat:
-            fields = stat.read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def signal(self, name):
-        subprocess.run(["kill", f"-{name}", str(self.process.pid)], check=True)
-
-    def kill(self):
-        self.signal("CONT")
-        self.process.kill()
-        self.process.wait()
-
-
-class Group:
-    """Three processes that hold the same data."""
-
-    def __init__(self, kind, fsync, *options):
-        self.kind = kind
-        ports = [BASE_PORT + (10 if kind == "redis" else 0) + i for i in range(3)]
-        if kind == "redis":
-            command = ["redis-server", "--appendonly", "yes", "--save", "", "--appendfsync", fsync]
-            self.nodes = [Process(ports[0], command)]
-            wait_until(self.nodes[0].answers, 60)
-            self.nodes += [Process(port, command + ["--replicaof", f"127.0.0.1 {ports[0]}"])
-                           for port in ports[1:]]
-            ready = wait_until(lambda: self.nodes[0].info("replication", "connected_slaves") == 2,
-                               60)
-        else:
-            seeds = ",".join(f"127.0.0.1:{port + 1000}" for port in ports)
-            self.nodes = [Process(port, [OURS, "--appendfsync", fsync, "--ring-port",
-                                         str(port + 1000), "--ring-bootstrap", "3", "--ring-seeds",
-                                         seeds, *options]) for port in ports]
-            ready = wait_until(lambda: all(node.answers() for node in self.nodes), 60)
-        if not ready:
-            sys.exit(f"the three of {kind} did not come up")
-
-    def cpu_seconds(self):
-        return sum(node.cpu_seconds() for node in self.nodes)
-
-    def signal(self, name):
-        for node in self.nodes:
-            node.signal(name)
-
-    def remove(self):
-        for node in self.nodes:
-            node.kill()
-            subprocess.run(["rm", "-rf", node.dir], check=True)
 
 
 def measure(group, test, pipeline, requests):
@@ -161,6 +80,52 @@ def report(args, results, groups, fsync, reads, pipeline, test):
           f"{pair(redis['p50_ms'], ours['p50_ms']):>13}  "
           f"{pair(redis['p99_ms'], ours['p99_ms']):>13}  "
           f"{pair(redis['p999_ms'], ours['p999_ms']):>15}", flush=True)
+
+
+WAIT_BATCH = 16
+
+
+def send_batches(port, batches, number, tail, lines):
+    """A client that sends SETs in batches, and waits for all answers of one before the next."""
+    source = random.Random(number)
+    with socket.create_connection(("127.0.0.1", port)) as s:
+        reader = s.makefile("rb")
+        for _ in range(batches):
+            s.sendall(b"".join(
+                b"*3\r\n$3\r\nSET\r\n$16\r\nkey:%012d\r\n$100\r\n%s\r\n" %
+                (source.randrange(KEYS), b"v" * 100) for _ in range(WAIT_BATCH)) + tail)
+            for _ in range(lines):
+                answer = reader.readline()
+                if answer[:1] not in b"+:" or answer == b":0\r\n":
+                    sys.exit(f"a SET or WAIT was answered {answer!r}")
+
+
+def wait(args, results):
+    batches = 200 if args.quick else 2000
+    wait_for_one = b"*3\r\n$4\r\nWAIT\r\n$1\r\n1\r\n$4\r\n1000\r\n"
+    for fsync in ("everysec", "always"):
+        row = {}
+        for kind, tail, options in (("redis", wait_for_one, []), ("ours", b"", ["--ring-w", "2"])):
+            group = Group(kind, fsync, *options)
+            before, begin = group.cpu_seconds(), time.monotonic()
+            clients = [multiprocessing.Process(target=send_batches, args=(
+                group.nodes[0].port, batches, number, tail, WAIT_BATCH + bool(tail)))
+                for number in range(20)]
+            for client in clients:
+                client.start()
+            for client in clients:
+                client.join()
+            if any(client.exitcode for client in clients):
+                sys.exit("a client has failed")
+            sets = len(clients) * batches * WAIT_BATCH
+            row[kind] = {"cpu_us": (group.cpu_seconds() - before) / sets * 1e6,
+                         "rps": sets / (time.monotonic() - begin)}
+            group.remove()
+        results["wait"][fsync] = row
+        redis, ours = row["redis"], row["ours"]
+        print(f"SET in batches of {WAIT_BATCH}, {fsync}: redis with WAIT 1 {redis['cpu_us']:.2f} "
+              f"us of CPU each, {redis['rps']:.0f}/s; ours, W = 2, {ours['cpu_us']:.2f} us "
+              f"({ours['cpu_us'] / redis['cpu_us']:.2f}), {ours['rps']:.0f}/s", flush=True)
 
 
 class Writer(threading.Thread):
@@ -224,6 +189,67 @@ def kill(args, results):
     group.remove()
 
 
+class ClusterWriter(threading.Thread):
+    """Writes keys of all slots to a Redis Cluster, by its client library."""
+
+    def __init__(self, port, number):
+        super().__init__(daemon=True)
+        self.port, self.number = port, number
+        self.stop = threading.Event()
+        self.longest_pause, self.answered, self.refused = 0.0, 0, 0
+
+    def run(self):
+        from redis.cluster import RedisCluster
+        client, last = None, {}
+        while not self.stop.is_set():
+            key = f"w{self.number}-{self.answered % 100}"
+            try:
+                client = client or RedisCluster(host="127.0.0.1", port=self.port,
+                                                cluster_error_retry_attempts=0, socket_timeout=2)
+                client.set(key, "v")
+            except Exception:  # whatever the library makes of a lost master
+                client = None
+                self.refused += 1
+                self.answered += 1  # the next key, as a service would serve its next user
+                self.stop.wait(.01)
+                continue
+            now = time.monotonic()
+            self.longest_pause = max(self.longest_pause, now - last.get(key, now))
+            last[key] = now
+            self.answered += 1
+
+
+def failover(args, results):
+    ports = [BASE_PORT + 20 + i for i in range(6)]
+    nodes = [Process(port, ["redis-server", "--appendonly", "yes", "--save", "",
+                            "--cluster-enabled", "yes"]) for port in ports]
+    for node in nodes:
+        wait_until(lambda node=node: node.command("PING") == "+PONG", 60)
+    subprocess.run(["redis-cli", "--cluster", "create", "--cluster-yes", "--cluster-replicas", "1",
+                    *(f"127.0.0.1:{port}" for port in ports)], check=True, capture_output=True)
+    wait_until(lambda: all("cluster_state:ok" in node.command("CLUSTER", "INFO")
+                           for node in nodes), 60)
+    writers = [ClusterWriter(ports[2], number) for number in range(4)]
+    for writer in writers:
+        writer.start()
+    wait_until(lambda: False, 5)
+    for writer in writers:
+        writer.longest_pause = 0.0
+    nodes[0].kill()
+    wait_until(lambda: False, 30)
+    for writer in writers:
+        writer.stop.set()
+    for writer in writers:
+        writer.join(30)
+    pause = max(writer.longest_pause for writer in writers)
+    results["failover"] = {"pause_s": pause, "refused": sum(w.refused for w in writers)}
+    print(f"Redis Cluster, a master killed: longest pause of any key {pause:.2f} s, "
+          f"{results['failover']['refused']} writes refused")
+    for node in nodes:
+        node.kill()
+        subprocess.run(["rm", "-rf", node.dir], check=True)
+
+
 def absence(args, results):
     keys = KEYS // 10 if args.quick else KEYS
     group = Group("ours", "everysec")
@@ -252,7 +278,7 @@ def absence(args, results):
     group.remove()
 
 
-PARTS = {"speed": speed, "kill": kill, "absence": absence}
+PARTS = {"speed": speed, "wait": wait, "kill": kill, "failover": failover, "absence": absence}
 
 
 def main():
@@ -263,7 +289,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", default=os.path.join(ROOT, "build-bench", "ring_speed.json"))
     args = parser.parse_args()
-    results = {"speed": []}
+    results = {"speed": [], "wait": {}}
     for part in args.only.split(","):
         PARTS[part](args, results)
     os.makedirs(os.path.dirname(args.json), exist_ok=True)
