@@ -93,6 +93,7 @@ Status FreshReads::On(const Id128& peer, const wire::ReadReply& message) {
     return Status::Ok();
   }
   stats_.repaired++;
+  repairs_.Note(read.key.partition, RepairCause::kRead, peer);
   exchange_.PullNow(peer, read.key.partition, [this, id](const Status& status) {
     if (status.ok()) {
       Agreed(id);

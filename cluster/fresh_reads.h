@@ -19,6 +19,7 @@
 
 #include "cluster/exchange.h"
 #include "cluster/links.h"
+#include "cluster/repair_log.h"
 #include "storage/engine.h"
 
 namespace redynamo {
@@ -43,8 +44,12 @@ class FreshReads {
   };
   using Choose = std::function<Choice(int partition)>;
 
-  FreshReads(Engine& engine, Links& links, Exchange& exchange, Choose choose)
-      : engine_(engine), links_(links), exchange_(exchange), choose_(std::move(choose)) {}
+  FreshReads(Engine& engine, Links& links, Exchange& exchange, RepairLog& repairs, Choose choose)
+      : engine_(engine),
+        links_(links),
+        exchange_(exchange),
+        repairs_(repairs),
+        choose_(std::move(choose)) {}
 
   // `done` is called once, not from within, when enough replicas of each key have agreed or been
   // joined, or there are too few that answer by the deadline. False when no answer is needed: then
@@ -93,6 +98,7 @@ class FreshReads {
   Engine& engine_;
   Links& links_;
   Exchange& exchange_;
+  RepairLog& repairs_;
   Choose choose_;
   uint64_t ring_epoch_ = 0;
   std::map<uint64_t, Group> groups_;

@@ -29,10 +29,11 @@ std::string Named(LeafId leaf) {
 
 }  // namespace
 
-Merkle::Merkle(Engine& engine, Links& links, HomesOf homes_of, IsSettled is_settled, int partitions,
-               const Id128& self)
+Merkle::Merkle(Engine& engine, Links& links, RepairLog& repairs, HomesOf homes_of,
+               IsSettled is_settled, int partitions, const Id128& self)
     : engine_(engine),
       links_(links),
+      repair_log_(repairs),
       homes_of_(std::move(homes_of)),
       is_settled_(std::move(is_settled)),
       partitions_(partitions),
@@ -351,6 +352,7 @@ LeafAccepted Merkle::Accept(const Id128& peer, LeafId leaf, std::string_view row
     LogWarning(Named(leaf) + " is not repaired: " + accepted.status.message());
   }
   if (accepted.repaired + accepted.rewritten > 0 || accepted.rebuilt) {
+    repair_log_.Note(PartitionOfSlot(leaf.slot), RepairCause::kTree, peer);
     LogNotice(
         fmt::format("{}: {} versions that were missing here and {} that were wrong came from "
                     "peer {}",

@@ -31,6 +31,7 @@
 #include <vector>
 
 #include "cluster/links.h"
+#include "cluster/repair_log.h"
 #include "storage/engine.h"
 
 namespace redynamo {
@@ -57,8 +58,8 @@ class Merkle {
   // False while a pull of the partition is half done: rows may lack what its next batch brings.
   using IsSettled = std::function<bool(int partition)>;
 
-  Merkle(Engine& engine, Links& links, HomesOf homes_of, IsSettled is_settled, int partitions,
-         const Id128& self);
+  Merkle(Engine& engine, Links& links, RepairLog& repairs, HomesOf homes_of, IsSettled is_settled,
+         int partitions, const Id128& self);
 
   void Tick(int64_t now_ms);
   void PeerDown(const Id128& peer);
@@ -125,6 +126,7 @@ class Merkle {
 
   Engine& engine_;
   Links& links_;
+  RepairLog& repair_log_;
   HomesOf homes_of_;
   IsSettled is_settled_;
   int partitions_;

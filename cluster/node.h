@@ -192,6 +192,7 @@ class Node : public LinkEvents, private Membership::Surroundings {
   const Guests* guests() const { return guests_.get(); }
   const Transfer* transfer() const { return transfer_.get(); }
   const ServingPace& serving_pace() const { return serving_pace_; }
+  const RepairLog& repairs() const { return repairs_; }
   const NodeOptions& options() const { return options_; }
   const PendingWrites& pending_writes() const { return writes_; }
   uint64_t forwards_sent() const { return forwards_sent_; }
@@ -267,6 +268,7 @@ class Node : public LinkEvents, private Membership::Surroundings {
   int64_t next_progress_ms_ = 0;
   size_t said_finished_ = 0;  // partitions
   ServingPace serving_pace_;
+  RepairLog repairs_;
   uint64_t sampled_write_ = 0;  // a record whose way to its quorum is timed; 0: none
   uint64_t last_sampled_ = 0;
   int64_t sampled_ms_ = 0;  // when it began

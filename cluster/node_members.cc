@@ -128,10 +128,10 @@ void Node::SetEngine(Engine* engine) {
   engine->KeepDots(document_->members.size() > 1);
   auto place_of = [this](int partition) -> const Place& { return PlaceOf(partition); };
   int partitions = int(placement_.size());
-  exchange_ = std::make_unique<Exchange>(*engine, links_, serving_pace_, self_, place_of,
-                                         partitions);
+  exchange_ =
+      std::make_unique<Exchange>(*engine, links_, serving_pace_, self_, place_of, partitions);
   fresh_reads_ = std::make_unique<FreshReads>(
-      *engine, links_, *exchange_, [this](int partition) { return ChoiceOf(partition); });
+      *engine, links_, *exchange_, repairs_, [this](int partition) { return ChoiceOf(partition); });
   // Replicas that are read are compared with each other.
   auto other_readers = [this](int partition) {
     const Place& place = PlaceOf(partition);
@@ -141,7 +141,7 @@ void Node::SetEngine(Engine* engine) {
     return others;
   };
   merkle_ = std::make_unique<Merkle>(
-      *engine, links_, other_readers,
+      *engine, links_, repairs_, other_readers,
       [this](int partition) { return exchange_->Settled(partition); }, partitions, self_);
   fresh_partitions_ = std::make_unique<FreshPartitions>(
       *engine, links_, *exchange_, [this](int partition) { return ChoiceOf(partition); });

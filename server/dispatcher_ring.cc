@@ -8,6 +8,7 @@
 #include "server/dispatcher.h"
 #include "server/ring.h"
 #include "server/ring_share.h"
+#include "server/ring_why.h"
 #include "server/scatter.h"
 #include "server/server.h"
 #include "server/transaction.h"
@@ -25,8 +26,7 @@ constexpr std::string_view kBlind[] = {"set",   "mset", "setex", "psetex", "sadd
 
 constexpr std::string_view kCrossing =
     "CROSSSLOT Keys in request don't hash to the same slot, and no node of the ring is a replica "
-    "of "
-    "all of them: give them one hash tag, as in {tag}key";
+    "of all of them: give them one hash tag, as in {tag}key";
 
 // Commands of a transaction that another node can run as well: those on keys, and some that leave
 // the connection alone.
@@ -68,6 +68,7 @@ std::optional<ExecuteResult> Dispatcher::RouteInRing(Session& session, const Com
   std::string obstacle = ObstacleInRing(session, command, flags);
   if (!obstacle.empty()) return Refuse(session, &command, Reply::ErrorText(obstacle));
   if (session.share && session.hops > 0) return std::nullopt;
+  if (command.row->handler == RingWhy && session.hops > 0) return std::nullopt;  // what is here
   if (MustSettle(session, command)) {
     session.state = SessionState::kSettling;
     session.parked_argv = argv;
@@ -185,6 +186,8 @@ std::optional<ExecuteResult> Dispatcher::GatherInRing(Session& session, const Co
     uint64_t keys_here = server_.engine().Database(session.database).size();
     choice =
         PlanWhole(ring.node(), {command, argv, session.version(), keys_here, server_.randomness()});
+  } else if (command.row->handler == RingWhy) {
+    choice = PlanWhy(ring.node(), argv, session.version());
   } else {
     choice = PlanScatter(ring.node(), command, argv, slots_);
   }
@@ -201,7 +204,7 @@ std::optional<ExecuteResult> Dispatcher::GatherInRing(Session& session, const Co
 bool Dispatcher::FreshInRing(Session& session, const Command& command,
                              std::span<const std::string_view> argv) {
   Node& node = server_.ring()->node();
-  if (!node.NeedsFresh() || IsBlind(command)) return true;
+  if (!node.NeedsFresh() || IsBlind(command) || command.row->handler == RingWhy) return true;
   if (session.share) return CompareShare(session, argv);
   CollectForRing(session, command, argv);
   if (keys_.empty()) return true;

@@ -108,6 +108,7 @@ void Gatherer::Start(Session& session, GatherPlan plan) {
   gather.plan.unit = plan.unit;
   gather.plan.writes = plan.writes;
   gather.plan.merge = std::move(plan.merge);
+  gather.plan.stand_in = std::move(plan.stand_in);
   for (size_t i : order) {
     wire::Forward command;
     command.database = uint32_t(session.database);
@@ -141,10 +142,16 @@ std::string Gatherer::Merged(const Gather& gather) {
     std::optional<MemberIndex> member = document.Find(NodeId{id});
     return member ? document.members[*member].ring_address.ToString() : Id128Digits(id);
   };
-  std::optional<std::string> failure = FailureOf(gather.plan, gather.outcomes, name_of);
+  std::optional<std::string> failure;
+  if (!gather.plan.stand_in) failure = FailureOf(gather.plan, gather.outcomes, name_of);
   if (!failure) {
     std::vector<std::string> replies;
-    for (const PartOutcome& outcome : gather.outcomes) replies.push_back(outcome.bytes);
+    for (size_t i = 0; i < gather.outcomes.size(); i++) {
+      const PartOutcome& outcome = gather.outcomes[i];
+      replies.push_back(StateOf(outcome) == PartState::kDone
+                            ? outcome.bytes
+                            : gather.plan.stand_in(gather.plan.parts[i].node, ReasonOf(outcome)));
+    }
     if (std::optional<std::string> merged = gather.plan.merge(replies)) return *std::move(merged);
     failure = "ERR the replies of the nodes do not fit together";
   }

@@ -48,6 +48,8 @@ struct GatherPlan {
   bool writes = false;
   int64_t timeout_ms = 0;  // of a part, when it may take longer than others
   GatherMerge merge;
+  // The reply in the place of one that has failed, for `reason`. None: then the whole fails.
+  std::function<std::string(const Id128& node, std::string_view reason)> stand_in;
   std::deque<std::string> texts;  // that args may point to
 };
 

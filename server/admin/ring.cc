@@ -10,13 +10,14 @@
 #include "server/admin/help_reply.h"
 #include "server/command_families.h"
 #include "server/ring.h"
+#include "server/ring_why.h"
 #include "server/server.h"
 #include "storage/slot_table.h"
 
 namespace redynamo {
 namespace {
 
-constexpr size_t kRowsMax = 1000;  // of a key that RING.WHY shows
+constexpr size_t kRowsMax = 1000;  // of a key that RING.SIBLINGS looks at
 constexpr int64_t kSyncPointDefaultMs = 10'000;
 
 Reply RingOfOne() {
@@ -203,53 +204,6 @@ Reply RingPreflist(CommandContext& context, ArgReader& args) {
   return list;
 }
 
-std::string_view KindName(RowKind kind) {
-  switch (kind) {
-    case RowKind::kBase: return "string";
-    case RowKind::kImplicitBase: return "string";
-    case RowKind::kDeadline: return "deadline";
-    case RowKind::kTotal: return "total";
-    case RowKind::kFragment: return "fragment";
-    case RowKind::kField: return "field";
-    case RowKind::kImplicitField: return "field";
-    case RowKind::kFieldTotal: return "field-total";
-    case RowKind::kMember: return "member";
-    case RowKind::kClear: return "clear";
-  }
-  return "?";
-}
-
-std::string DotText(const PortableDot& dot) {
-  return Id128Digits(dot.actor).substr(0, 8) + ":" + std::to_string(dot.n);
-}
-
-Reply RingWhy(CommandContext& context, ArgReader& args) {
-  std::string_view key = args.Next();
-  Reply list = Reply::Array();
-  Engine& engine = context.server.engine();
-  for (const RowReport& row : engine.ExplainKey(context.keys.database(), key, kRowsMax)) {
-    Reply map = Reply::Map();
-    map.AddView("kind").AddView(KindName(row.kind));
-    map.AddView("element").AddBulk(row.element);
-    Reply live = Reply::Array();
-    for (const RowVersionReport& version : row.live) {
-      Reply one = Reply::Map();
-      one.AddView("dot").AddBulk(DotText(version.dot));
-      one.AddView("time-ms").AddInteger(int64_t(version.hlc >> 16));
-      bool number = row.kind == RowKind::kDeadline || row.kind == RowKind::kTotal ||
-                    row.kind == RowKind::kFieldTotal;
-      one.AddView("value").AddBulk(number ? std::to_string(version.number) : version.value);
-      live.Add(std::move(one));
-    }
-    map.AddView("live").Add(std::move(live));
-    Reply gone = Reply::Array();
-    for (const PortableDot& dot : row.gone) gone.AddBulk(DotText(dot));
-    map.AddView("gone").Add(std::move(gone));
-    list.Add(std::move(map));
-  }
-  return list;
-}
-
 Reply RingSiblings(CommandContext& context, ArgReader& args) {
   std::string_view key = args.Next();
   Reply list = Reply::Array();
@@ -341,7 +295,7 @@ Reply RingHelp(CommandContext&, ArgReader&) {
       "RING.SYNCPOINT [<timeout-ms>]",
       "    Waits until all that this node has is on every replica.",
       "RING.WHY <key>",
-      "    What this replica holds of a key: rows, dots, times, removed dots.",
+      "    What each replica holds of a key: rows, dots, times, removed dots, and its last repair.",
   });
 }
 
@@ -363,7 +317,7 @@ constexpr CommandRow kRows[] = {
     {"ring.syncpoint", -1, 0, 0, 0, 0, KeyAccess::kNone, RingSyncPoint, "server", "7.0.0",
      "Depends on what is missing elsewhere", "Waits until every replica has everything"},
     {"ring.why", 2, kReadonly, 1, 1, 1, KeyAccess::kRead, RingWhy, "server", "7.0.0",
-     "O(N) with N rows", "What this replica holds of a key", kAllElements},
+     "O(N) with N rows", "What each replica holds of a key", kAllElements},
 };
 
 }  // namespace

@@ -18,6 +18,7 @@ const int kPartition = PartitionOfSlot(KeySlot("k"));
 struct End {
   explicit End(bool home) {
     node.options.keep_dots = true;
+    node.options.seed = 7;  // as of one ring: sums are of rows at their positions
     node.Restart();
     place.self_writes = place.self_reads = home;
   }
@@ -26,7 +27,7 @@ struct End {
     place.writers = {writer};
     exchange = std::make_unique<Exchange>(engine(), links, pace, id(), place_of, kPartitionCount);
     merkle = std::make_unique<Merkle>(
-        engine(), links, [](int) { return std::vector<Id128>{}; },
+        engine(), links, repairs, [](int) { return std::vector<Id128>{}; },
         [this](int partition) { return exchange->Settled(partition); }, kPartitionCount, id());
     guests =
         std::make_unique<Guests>(engine(), *exchange, *merkle, place_of, kPartitionCount, 1 << 20);
@@ -47,6 +48,7 @@ struct End {
   EngineFixture node;
   HeldLinks links;
   ServingPace pace{0};
+  RepairLog repairs{SystemClock()};
   std::unique_ptr<Exchange> exchange;
   std::unique_ptr<Merkle> merkle;
   std::unique_ptr<Guests> guests;
