@@ -14,11 +14,12 @@ constexpr int64_t kQuestionsKeptMs = 10'000;  // whose command has ended
 
 }  // namespace
 
-bool FreshPartitions::Start(const PartitionSet& partitions, int64_t now_ms, int64_t deadline_ms,
-                            Done done) {
+bool FreshPartitions::Start(const PartitionSet& partitions, const RequestQuorum& quorum,
+                            int64_t now_ms, int64_t deadline_ms, Done done) {
   now_ms_ = now_ms;
   uint64_t id = next_id_++;
   Group& group = groups_[id];
+  group.quorum = quorum;
   for (int p = partitions.NextFrom(0); p < kPartitionCount; p = partitions.NextFrom(p + 1)) {
     group.open[p];
   }
@@ -39,7 +40,7 @@ void FreshPartitions::Begin(uint64_t id, Group& group) {
   for (auto it = group.open.begin(); it != group.open.end();) {
     Part& part = it->second;
     part = Part();
-    part.choice = choose_(it->first);
+    part.choice = choose_(it->first, group.quorum);
     part.needed = part.choice.needed;
     most = std::max(most, part.needed);
     it = part.needed > 0 ? std::next(it) : group.open.erase(it);

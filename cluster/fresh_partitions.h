@@ -26,8 +26,10 @@
 namespace redynamo {
 
 struct FreshPartitionStats {
-  uint64_t asked = 0, compared = 0, pulled = 0,
-           failed = 0;  // commands, partitions, those, commands
+  uint64_t asked = 0;     // commands
+  uint64_t compared = 0;  // partitions with another replica's
+  uint64_t pulled = 0;    // of these, that differed
+  uint64_t failed = 0;    // commands
 };
 
 class FreshPartitions {
@@ -35,7 +37,7 @@ class FreshPartitions {
   static constexpr int64_t kHedgeMs = 50;
   using Done = std::function<void(const Status&)>;
   // Whose answers count for a partition, and how many of them.
-  using Choose = std::function<FreshReads::Choice(int partition)>;
+  using Choose = std::function<FreshReads::Choice(int partition, const RequestQuorum&)>;
 
   FreshPartitions(Engine& engine, Links& links, Exchange& exchange, Choose choose)
       : engine_(engine), links_(links), exchange_(exchange), choose_(std::move(choose)) {}
@@ -43,7 +45,8 @@ class FreshPartitions {
   // `done` is called once, not from within, when of each partition as many replicas have been
   // compared as needed, and what they had is joined, or too few of them answer by the deadline.
   // False when none is needed at all; then it is not called.
-  bool Start(const PartitionSet& partitions, int64_t now_ms, int64_t deadline_ms, Done done);
+  bool Start(const PartitionSet& partitions, const RequestQuorum& quorum, int64_t now_ms,
+             int64_t deadline_ms, Done done);
   // The node has this ring document now: what is not compared yet is asked for anew.
   void Restart(uint64_t ring_epoch);
 
@@ -65,6 +68,7 @@ class FreshPartitions {
   };
   struct Group {  // a command
     std::map<int, Part> open;
+    RequestQuorum quorum;
     int64_t deadline_ms = 0;
     Done done;
   };

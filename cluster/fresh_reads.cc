@@ -31,7 +31,7 @@ bool FreshReads::Start(std::vector<Key> keys, int64_t now_ms, int64_t deadline_m
 
 // False when nobody has to be asked.
 bool FreshReads::Begin(uint64_t id, KeyRead& read) {
-  read.choice = choose_(read.key.partition);
+  read.choice = choose_(read.key.partition, read.key.quorum);
   read.needed = read.choice.needed;
   read.asked = 0;
   read.waiting = 0;

@@ -20,6 +20,7 @@
 #include "cluster/exchange.h"
 #include "cluster/links.h"
 #include "cluster/repair_log.h"
+#include "cluster/request_quorum.h"
 #include "storage/engine.h"
 
 namespace redynamo {
@@ -36,13 +37,14 @@ class FreshReads {
     int database;
     std::string name;
     int partition;
+    RequestQuorum quorum{};
   };
   // As the views and the health of peers are now.
   struct Choice {
     std::vector<Id128> replicas;  // other ones that can be reached, in the order to ask them
     int needed = 0;               // answers
   };
-  using Choose = std::function<Choice(int partition)>;
+  using Choose = std::function<Choice(int partition, const RequestQuorum&)>;
 
   FreshReads(Engine& engine, Links& links, Exchange& exchange, RepairLog& repairs, Choose choose)
       : engine_(engine),

@@ -209,6 +209,8 @@ struct Forward {
   // Bits of `flags`.
   // EXEC of what was queued: for each command the number of its arguments, in decimal, and these.
   static constexpr uint32_t kTransaction = 1;
+  // From here on, what the client asks of quorums: RequestQuorum, packed; 0: as usual.
+  static constexpr int kQuorumShift = 8;
   uint64_t request_id = 0;
   uint64_t view_epoch = 0;
   uint32_t database = 0;      // at most kDatabaseMax

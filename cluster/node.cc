@@ -27,7 +27,8 @@ Node::Node(const Clock& clock, Links& links, NodeHost& host, uint64_t random_see
       options_(std::move(options)),
       serving_pace_(options_.serving_p99_ms_max),
       repairs_(clock),
-      writes_([this](const std::vector<uint16_t>& partitions) { return TargetsOf(partitions); },
+      writes_([this](const std::vector<uint16_t>& partitions,
+                     const RequestQuorum& quorum) { return TargetsOf(partitions, quorum); },
               [this](const Id128& peer, uint64_t place, std::string_view record,
                      const Id128& hinted_for) {
                 wire::Events events;

@@ -132,19 +132,26 @@ class Node : public LinkEvents, private Membership::Surroundings {
     kNever,     // of one that has been forwarded too often, or cannot be
   };
   // Where a command on keys of these slots runs.
-  Route RouteOf(std::span<const uint16_t> slots, bool writes, Forwarding how);
+  Route RouteOf(std::span<const uint16_t> slots, bool writes, Forwarding how,
+                const RequestQuorum& quorum = {});
   struct KeyName {
     int database;
     std::string_view name;
     uint16_t slot;
+    RequestQuorum quorum{};
   };
   // Whether commands that read wait for ReadFresh at all.
-  bool NeedsFresh() const { return document_ && options_.r > 1; }
+  bool NeedsFresh(const RequestQuorum& quorum = {}) const {
+    return document_ && ((quorum.r > 0 ? quorum.r : options_.r) > 1 || quorum.n > 0);
+  }
   // Makes the local copies as new as R replicas, then calls `done`; false when they are so already,
   // and then it is not called.
   bool ReadFresh(std::span<const KeyName> keys, FreshReads::Done done);
   // The same for all keys of these partitions. REQUIRES: NeedsFresh().
-  bool ReadFreshPartitions(const PartitionSet& partitions, FreshPartitions::Done done);
+  bool ReadFreshPartitions(const PartitionSet& partitions, const RequestQuorum& quorum,
+                           FreshPartitions::Done done);
+  // What the records that the engine makes from here on need, until it is set anew.
+  void SetRecordQuorum(const RequestQuorum& quorum) { record_quorum_ = quorum; }
   // The number of the last record that this node has made (0: none), and holding a reply for it.
   uint64_t last_record() const { return last_record_; }
   void Await(uint64_t record, const PendingWrites::Waiter& waiter);
@@ -181,7 +188,9 @@ class Node : public LinkEvents, private Membership::Surroundings {
   const Place& PlaceOf(int partition) const { return placement_[size_t(partition)]; }
   // Where this node would have a command on the partition run: its first home that can be reached,
   // or who stands in for it.
-  std::optional<Id128> CoordinatorOf(int partition) const;
+  std::optional<Id128> CoordinatorOf(int partition) const {
+    return CoordinatorOf(partition, options_.sloppy);
+  }
   // The order in which others stand in for homes of the partition that cannot be reached; only
   // those that can be.
   const std::vector<Id128>& FallbacksOf(int partition) const;
@@ -230,9 +239,14 @@ class Node : public LinkEvents, private Membership::Surroundings {
   uint64_t EpochOf(const Id128& peer) const;
   void LearnEpoch(const Id128& peer, uint64_t epoch);
   bool InRing(const Id128& id) const;
-  PendingWrites::Targets TargetsOf(const std::vector<uint16_t>& partitions);
-  FreshReads::Choice ChoiceOf(int partition) const;
-  std::string WhyTooFew(const Place& place, int partition, bool writes) const;
+  bool Sloppy(const RequestQuorum& quorum) const;
+  NodeQuorum Counted(const NodeQuorum& usual, const RequestQuorum& quorum, int needed) const;
+  std::optional<Id128> CoordinatorOf(int partition, bool sloppy) const;
+  PendingWrites::Targets TargetsOf(const std::vector<uint16_t>& partitions,
+                                   const RequestQuorum& quorum);
+  FreshReads::Choice ChoiceOf(int partition, const RequestQuorum& quorum) const;
+  std::string WhyTooFew(const Place& place, int partition, bool writes,
+                        const RequestQuorum& quorum) const;
   void TryForming();
   bool IsWelcome(const RingDocument& document) const;
   void OfferSelf(const Id128& peer);
@@ -285,6 +299,7 @@ class Node : public LinkEvents, private Membership::Surroundings {
   std::map<uint64_t, PendingForward> forwards_;
   uint64_t next_request_ = 1;
   uint64_t last_record_ = 0;
+  RequestQuorum record_quorum_;
   struct PeerHealth {
     bool up = false;
     bool linked = false;   // and its records and clocks go over the link

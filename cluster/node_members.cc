@@ -131,7 +131,8 @@ void Node::SetEngine(Engine* engine) {
   exchange_ =
       std::make_unique<Exchange>(*engine, links_, serving_pace_, self_, place_of, partitions);
   fresh_reads_ = std::make_unique<FreshReads>(
-      *engine, links_, *exchange_, repairs_, [this](int partition) { return ChoiceOf(partition); });
+      *engine, links_, *exchange_, repairs_,
+      [this](int partition, const RequestQuorum& quorum) { return ChoiceOf(partition, quorum); });
   // Replicas that are read are compared with each other.
   auto other_readers = [this](int partition) {
     const Place& place = PlaceOf(partition);
@@ -144,7 +145,8 @@ void Node::SetEngine(Engine* engine) {
       *engine, links_, repairs_, other_readers,
       [this](int partition) { return exchange_->Settled(partition); }, partitions, self_);
   fresh_partitions_ = std::make_unique<FreshPartitions>(
-      *engine, links_, *exchange_, [this](int partition) { return ChoiceOf(partition); });
+      *engine, links_, *exchange_,
+      [this](int partition, const RequestQuorum& quorum) { return ChoiceOf(partition, quorum); });
   guests_ = std::make_unique<Guests>(*engine, *exchange_, *merkle_, place_of, partitions,
                                      options_.hint_bytes_max);
   transfer_ = std::make_unique<Transfer>(*engine, *exchange_, self_,

@@ -35,38 +35,63 @@ const std::vector<Id128>& Node::FallbacksOf(int partition) const {
   return it->second;
 }
 
-std::optional<Id128> Node::CoordinatorOf(int partition) const {
+std::optional<Id128> Node::CoordinatorOf(int partition, bool sloppy) const {
   for (const Id128& home : PlaceOf(partition).read.members) {
     if (Healthy(home)) return home;
   }
-  if (!options_.sloppy || FallbacksOf(partition).empty()) return std::nullopt;
+  if (!sloppy || FallbacksOf(partition).empty()) return std::nullopt;
   return FallbacksOf(partition).front();
 }
 
 // --- commands ---
 
-// Empty when enough can be reached.
-std::string Node::WhyTooFew(const Place& place, int partition, bool writes) const {
-  auto reachable = [&](const NodeQuorum& quorum) {
-    return int(std::count_if(quorum.members.begin(), quorum.members.end(),
-                             [this](const Id128& id) { return Healthy(id); }));
-  };
-  auto lacking = [&](const NodeQuorum& quorum) {
-    int missing = quorum.needed - reachable(quorum);
-    return missing > 0 && (!options_.sloppy || int(FallbacksOf(partition).size()) < missing);
-  };
-  const NodeQuorum& wanted = !writes                    ? place.read
-                             : lacking(place.write_old) ? place.write_old
-                                                        : place.write_new;
-  if (!lacking(wanted)) return {};
-  return fmt::format(
-      "NOREPLICAS {} of the {} replicas of the key can be reached, {} are needed to {} "
-      "(ring-{}). Nothing was changed",
-      reachable(wanted), wanted.members.size(), wanted.needed, writes ? "write" : "read",
-      writes ? 'w' : 'r');
+bool Node::Sloppy(const RequestQuorum& quorum) const {
+  if (quorum.sloppiness == RequestQuorum::kAsRing) return options_.sloppy;
+  return quorum.sloppiness == RequestQuorum::kSloppy;
 }
 
-Node::Route Node::RouteOf(std::span<const uint16_t> slots, bool writes, Forwarding how) {
+// Who is counted for a request, and how many of them it needs; `needed` 0: as many as usual.
+NodeQuorum Node::Counted(const NodeQuorum& usual, const RequestQuorum& quorum, int needed) const {
+  NodeQuorum counted = usual;
+  if (quorum.n > 0 && quorum.n < counted.members.size()) {
+    auto healthy = [this](const Id128& id) { return Healthy(id); };
+    if (Sloppy(quorum)) std::ranges::stable_partition(counted.members, healthy);
+    counted.members.resize(quorum.n);
+  }
+  if (needed > 0) counted.needed = needed;
+  counted.needed = std::min(counted.needed, int(counted.members.size()));
+  return counted;
+}
+
+// Empty when enough can be reached.
+std::string Node::WhyTooFew(const Place& place, int partition, bool writes,
+                            const RequestQuorum& quorum) const {
+  auto reachable = [&](const NodeQuorum& wanted) {
+    return int(std::count_if(wanted.members.begin(), wanted.members.end(),
+                             [this](const Id128& id) { return Healthy(id); }));
+  };
+  auto why = [&](const NodeQuorum& usual, int needed) -> std::string {
+    NodeQuorum counted;
+    if (!quorum.usual()) counted = Counted(usual, quorum, needed);
+    const NodeQuorum& wanted = quorum.usual() ? usual : counted;
+    int missing = wanted.needed - reachable(wanted);
+    if (missing <= 0) return {};
+    if (Sloppy(quorum) && int(FallbacksOf(partition).size()) >= missing) return {};
+    return fmt::format(
+        "NOREPLICAS {} of the {} replicas of the key can be reached, {} are needed to {} ({}). "
+        "Nothing was changed",
+        reachable(wanted), wanted.members.size(), wanted.needed, writes ? "write" : "read",
+        !quorum.usual() ? "RING.QUORUM or ring-policy"
+        : writes        ? "ring-w"
+                        : "ring-r");
+  };
+  if (!writes) return why(place.read, quorum.r);
+  std::string text = why(place.write_old, quorum.w);
+  return text.empty() ? why(place.write_new, quorum.w) : text;
+}
+
+Node::Route Node::RouteOf(std::span<const uint16_t> slots, bool writes, Forwarding how,
+                          const RequestQuorum& quorum) {
   Route route;
   if (!document_ || (document_->members.size() == 1 && !removed_)) return route;
   auto refuse = [&](std::string error) {
@@ -82,9 +107,9 @@ Node::Route Node::RouteOf(std::span<const uint16_t> slots, bool writes, Forwardi
   for (uint16_t slot : slots) {
     int partition = PartitionOfSlot(slot);
     const Place& place = PlaceOf(partition);
-    std::string too_few = WhyTooFew(place, partition, writes);
+    std::string too_few = WhyTooFew(place, partition, writes, quorum);
     if (!too_few.empty()) return refuse(std::move(too_few));
-    std::optional<Id128> first = CoordinatorOf(partition);
+    std::optional<Id128> first = CoordinatorOf(partition, Sloppy(quorum));
     possible_here = possible_here && (place.self_reads || first == self_);
     if (coordinator && coordinator != first) several = true;
     if (!coordinator) coordinator = first;
@@ -103,23 +128,25 @@ Node::Route Node::RouteOf(std::span<const uint16_t> slots, bool writes, Forwardi
 
 // Other replicas that count for R; guests that hold something are asked besides, and take the
 // places of homes only when these do not suffice.
-FreshReads::Choice Node::ChoiceOf(int partition) const {
+FreshReads::Choice Node::ChoiceOf(int partition, const RequestQuorum& quorum) const {
   const Place& place = PlaceOf(partition);
+  NodeQuorum counted = Counted(place.read, quorum, quorum.r);
+  bool self_counts = Has(counted.members, self_);
   FreshReads::Choice choice;
-  choice.needed = place.read.needed - (place.self_reads ? 1 : 0);
+  choice.needed = counted.needed - (self_counts ? 1 : 0);
   for (const Id128& guest : exchange_->GuestsOf(partition)) {
     if (guest == self_ || place.Reads(guest) || !Healthy(guest)) continue;
     choice.replicas.push_back(guest);
     choice.needed++;
   }
   size_t guests = choice.replicas.size();
-  for (const Id128& home : place.read.members) {
+  for (const Id128& home : counted.members) {
     if (home != self_ && Healthy(home)) choice.replicas.push_back(home);
   }
-  if (!options_.sloppy || int(choice.replicas.size()) >= choice.needed) return choice;
+  if (!Sloppy(quorum) || int(choice.replicas.size()) >= choice.needed) return choice;
   // Too few homes: whoever stands in counts, this node included when it coordinates as a guest.
   choice.needed -= int(guests);
-  if (!place.self_reads) choice.needed--;
+  if (!self_counts) choice.needed--;
   for (const Id128& fallback : FallbacksOf(partition)) {
     if (int(choice.replicas.size()) >= choice.needed) break;
     if (fallback != self_ && !Has(choice.replicas, fallback)) choice.replicas.push_back(fallback);
@@ -130,33 +157,41 @@ FreshReads::Choice Node::ChoiceOf(int partition) const {
 bool Node::ReadFresh(std::span<const KeyName> keys, FreshReads::Done done) {
   std::vector<FreshReads::Key> wanted;
   for (const KeyName& key : keys) {
-    wanted.push_back({key.database, std::string(key.name), PartitionOfSlot(key.slot)});
+    wanted.push_back({key.database, std::string(key.name), PartitionOfSlot(key.slot), key.quorum});
   }
   int64_t now_ms = NowMs();
   return fresh_reads_->Start(std::move(wanted), now_ms, now_ms + options_.timeout_ms,
                              std::move(done));
 }
 
-bool Node::ReadFreshPartitions(const PartitionSet& partitions, FreshPartitions::Done done) {
+bool Node::ReadFreshPartitions(const PartitionSet& partitions, const RequestQuorum& quorum,
+                               FreshPartitions::Done done) {
   int64_t now_ms = NowMs();
-  return fresh_partitions_->Start(partitions, now_ms, now_ms + options_.timeout_ms,
+  return fresh_partitions_->Start(partitions, quorum, now_ms, now_ms + options_.timeout_ms,
                                   std::move(done));
 }
 
-PendingWrites::Targets Node::TargetsOf(const std::vector<uint16_t>& partitions) {
+PendingWrites::Targets Node::TargetsOf(const std::vector<uint16_t>& partitions,
+                                       const RequestQuorum& quorum) {
   PendingWrites::Targets targets;
-  targets.sloppy = options_.sloppy;
-  auto add = [&](const NodeQuorum& quorum, bool guest) {
-    PendingWrites::HomeSet set{quorum.members, quorum.needed};
-    bool counted = std::erase(set.peers, self_) > 0 || (guest && options_.sloppy);
+  targets.sloppy = Sloppy(quorum);
+  auto add = [&](const NodeQuorum& wanted, bool guest) {
+    PendingWrites::HomeSet set{wanted.members, wanted.needed};
+    bool counted = std::erase(set.peers, self_) > 0 || (guest && targets.sloppy);
     if (counted) set.needed--;
     auto& sets = targets.sets;
     if (std::find(sets.begin(), sets.end(), set) == sets.end()) sets.push_back(std::move(set));
   };
   for (uint16_t partition : partitions) {
     const Place& place = PlaceOf(partition);
-    add(place.write_old, !place.self_writes);
-    add(place.write_new, !place.self_writes);
+    if (quorum.usual()) {
+      add(place.write_old, !place.self_writes);
+      add(place.write_new, !place.self_writes);
+    } else {
+      add(Counted(place.write_old, quorum, quorum.w), !place.self_writes);
+      add(Counted(place.write_new, quorum, quorum.w), !place.self_writes);
+      add({place.writers, 0}, false);  // who is not counted is to have it, too
+    }
     size_t used = 0;
     for (const Id128& home : place.writers) {
       if (home == self_ || Healthy(home)) continue;
@@ -179,7 +214,8 @@ void Node::OnOwnRecord(const OwnRecord& record) {
     bool guest = guests_ && !PlaceOf(event.partition).self_writes;
     if (guest) guests_->Taken(event.partition, record.bytes.size(), NowMs());
   }
-  last_record_ = writes_.Add(record.bytes, std::move(partitions), NowMs() + options_.timeout_ms);
+  last_record_ = writes_.Add(record.bytes, std::move(partitions), NowMs() + options_.timeout_ms,
+                             record_quorum_);
 }
 
 void Node::Await(uint64_t record, const PendingWrites::Waiter& waiter) {

@@ -22,7 +22,7 @@ PendingWrites::Record* PendingWrites::Find(uint64_t number) {
 
 // Who has to have the record, as things are now.
 void PendingWrites::Aim(Record* record) {
-  record->targets = targets_of_(record->partitions);
+  record->targets = targets_of_(record->partitions, record->quorum);
   record->peers.clear();
   for (const HomeSet& set : record->targets.sets) {
     for (const Id128& peer : set.peers) {
@@ -32,12 +32,13 @@ void PendingWrites::Aim(Record* record) {
 }
 
 uint64_t PendingWrites::Add(std::string_view record, std::vector<uint16_t> partitions,
-                            int64_t deadline_ms) {
+                            int64_t deadline_ms, const RequestQuorum& quorum) {
   uint64_t number = first_number_ + records_.size();
   Record& added = records_.emplace_back();
   added.bytes = std::make_shared<const std::string>(record);
   added.partitions = std::move(partitions);
   added.deadline_ms = deadline_ms;
+  added.quorum = quorum;
   Aim(&added);
   kept_bytes_ += record.size();
   unsettled_++;

@@ -33,6 +33,7 @@
 #include <utility>
 #include <vector>
 
+#include "cluster/request_quorum.h"
 #include "storage/identity.h"
 
 namespace redynamo {
@@ -67,8 +68,9 @@ class PendingWrites {
     std::vector<StandIn> stand_ins;
     bool sloppy = false;  // who is in no set, and has the record, counts for one that is
   };
-  // What a record of events of these partitions needs at this moment.
-  using TargetsOf = std::function<Targets(const std::vector<uint16_t>& partitions)>;
+  // What a record of events of these partitions needs at this moment, if its request asks for this.
+  using TargetsOf =
+      std::function<Targets(const std::vector<uint16_t>& partitions, const RequestQuorum&)>;
 
   PendingWrites(TargetsOf targets_of, Send send, OnSettled on_settled)
       : targets_of_(std::move(targets_of)),
@@ -76,7 +78,8 @@ class PendingWrites {
         on_settled_(std::move(on_settled)) {}
 
   // A record with events of these partitions; gives its number. It is sent by SendNew.
-  uint64_t Add(std::string_view record, std::vector<uint16_t> partitions, int64_t deadline_ms);
+  uint64_t Add(std::string_view record, std::vector<uint16_t> partitions, int64_t deadline_ms,
+               const RequestQuorum& quorum = {});
   // The records added so far are written to the log and may leave the node (ENGINE.md section 1).
   void SendNew(int64_t now_ms);
   // Tells the waiter at once when the record is settled already (W = 1). One waiter a record.
@@ -107,6 +110,7 @@ class PendingWrites {
   struct Record {
     std::shared_ptr<const std::string> bytes;
     std::vector<uint16_t> partitions;
+    RequestQuorum quorum;
     Targets targets;
     std::vector<Id128> peers;  // of all sets
     std::vector<Id128> under_way, has;

@@ -156,6 +156,8 @@ constexpr CommandDetails kRows[] = {
     {.name = "ring.nodes", .syntax = "", .tips = kEachNodeSays},
     {"ring.preflist", "key:string"},
     {"ring.put", "key context:string value", "RW access update @1"},
+    {"ring.quorum",
+     "[what(wishes{[N n:integer] [R r:integer] [W w:integer] [SLOPPY(YES | NO)]} | RESET)]"},
     {"ring.replace", "node:string ring-address:string [COMMIT]"},
     {"ring.siblings", "key", "RO @2"},
     {.name = "ring.status", .syntax = "", .tips = kEachNodeSays},

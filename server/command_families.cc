@@ -12,7 +12,8 @@ std::span<const std::span<const CommandRow>> AllCommandFamilies() {
       ClientCommands(),  TransactionCommands(),  PubSubCommands(),      InfoCommands(),
       ConfigCommands(),  CommandCommands(),      PersistenceCommands(), SlowlogCommands(),
       LatencyCommands(), MemoryCommands(),       DebugCommands(),       LolwutCommands(),
-      RingCommands(),    RingMemberCommands(),   RingSiblingCommands(), ClusterCommands(),
+      RingCommands(),    RingMemberCommands(),   RingQuorumCommands(),  RingSiblingCommands(),
+      ClusterCommands(),
   };
   return kFamilies;
 }

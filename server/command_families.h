@@ -45,6 +45,7 @@ std::span<const CommandRow> DebugCommands();
 std::span<const CommandRow> LolwutCommands();
 std::span<const CommandRow> RingCommands();
 std::span<const CommandRow> RingMemberCommands();
+std::span<const CommandRow> RingQuorumCommands();
 std::span<const CommandRow> RingSiblingCommands();
 std::span<const CommandRow> ClusterCommands();
 

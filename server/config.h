@@ -25,6 +25,7 @@
 
 #include "base/log_line.h"
 #include "base/status.h"
+#include "server/ring_policy.h"
 
 namespace redynamo {
 
@@ -96,8 +97,9 @@ struct Config {
   int ring_weight = 0;                  // share of replicas, relative to other nodes
   int ring_n = 0, ring_r = 0, ring_w = 0;
   bool ring_sloppy = false;
-  int64_t ring_transfer_p99_ms = 0;  // above it, others' pulls are held back
-  uint64_t ring_hint_bytes = 0;  // kept for nodes that cannot be reached
+  std::vector<RingPolicy> ring_policies;  // in order
+  int64_t ring_transfer_p99_ms = 0;       // above it, others' pulls are held back
+  uint64_t ring_hint_bytes = 0;           // kept for nodes that cannot be reached
   int64_t ring_timeout_ms = 0;
   uint64_t ring_index_bytes = 0;  // of memory, for what absent replicas are owed
 

@@ -73,6 +73,45 @@ Status ParseAddressesOf(Config& config, Words words, bool) {
   return ParseAddresses(words, &(config.*member));
 }
 
+// --- ring-policy ---------------------------------------------------------------------------
+
+// Rows are parted by ";": CONFIG SET has one value for all of them.
+Status ParsePolicies(Config& config, Words words, bool append) {
+  std::vector<RingPolicy> policies;
+  if (append) policies = config.ring_policies;
+  if (IsEmpty(words)) {
+    config.ring_policies.clear();
+    return Status::Ok();
+  }
+  while (!words.empty()) {
+    size_t size = size_t(std::ranges::find(words, ";") - words.begin());
+    Result<RingPolicy> policy = ParseRingPolicy(words.first(size));
+    if (!policy.ok()) return policy.status();
+    policies.push_back(*std::move(policy));
+    words = words.subspan(std::min(size + 1, words.size()));
+  }
+  config.ring_policies = std::move(policies);
+  return Status::Ok();
+}
+
+Lines PolicyLines(const Config& config) {
+  Lines lines;
+  for (const RingPolicy& policy : config.ring_policies) lines.push_back(RingPolicyWords(policy));
+  if (lines.empty()) lines.push_back({""});
+  return lines;
+}
+
+std::string PrintPolicies(const Config& config) {
+  std::string out;
+  for (const RingPolicy& policy : config.ring_policies) {
+    if (!out.empty()) out += " ; ";
+    std::vector<std::string> words = RingPolicyWords(policy);
+    for (std::string& word : words) word = QuoteWord(word);
+    out += JoinWords(words);
+  }
+  return out;
+}
+
 // --- save ----------------------------------------------------------------------------------
 
 Status ParseSave(Config& config, Words words, bool append) {
@@ -375,6 +414,14 @@ const ListSlot kRingJoinList = {
     .print = [](const Config& config) { return JoinWords(config.ring_join); },
     .lines = [](const Config& config) { return OneLine(config.ring_join); },
     .form = kAddressesForm};
+
+const ListSlot kRingPolicyList = {
+    .parse = ParsePolicies,
+    .print = PrintPolicies,
+    .lines = PolicyLines,
+    .form =
+        "<database | *> <prefix> [n 1..8] [r 1..8] [w 1..8] [sloppy yes|no] [; ...], r and w "
+        "at most n"};
 
 const ListSlot kSaveList = {.parse = ParseSave,
                             .print = PrintSave,

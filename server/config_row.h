@@ -115,6 +115,7 @@ bool ParseMemory(std::string_view word, int64_t* bytes);
 extern const ListSlot kBindList;
 extern const ListSlot kRingSeedsList;
 extern const ListSlot kRingJoinList;
+extern const ListSlot kRingPolicyList;
 extern const ListSlot kSaveList;
 extern const ListSlot kOutputBufferLimitList;
 extern const ListSlot kNotifyEventsList;

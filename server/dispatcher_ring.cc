@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "server/dispatcher.h"
 #include "server/ring.h"
+#include "server/ring_policy.h"
 #include "server/ring_share.h"
 #include "server/ring_why.h"
 #include "server/scatter.h"
@@ -58,11 +59,29 @@ void Dispatcher::CollectForRing(Session& session, const Command& command,
   }
 }
 
+// What the command in hand asks for, whose keys these are.
+RequestQuorum Dispatcher::QuorumFor(const Session& session, std::span<const KeyRef> keys) const {
+  const Config& config = server_.config();
+  if (config.ring_policies.empty() || keys.empty()) return session.quorum;
+  RequestQuorum ring{
+      .n = uint8_t(config.ring_n),
+      .r = uint8_t(config.ring_r),
+      .w = uint8_t(config.ring_w),
+      .sloppiness = config.ring_sloppy ? RequestQuorum::kSloppy : RequestQuorum::kStrict};
+  auto policy_of = [&](const KeyRef& key) {
+    return PolicyOf(config.ring_policies, key.database, key.key);
+  };
+  RequestQuorum policy = policy_of(keys[0]);
+  for (const KeyRef& key : keys.subspan(1)) policy = StricterOf(policy, policy_of(key), ring);
+  return session.quorum.Or(policy);
+}
+
 std::optional<ExecuteResult> Dispatcher::RouteInRing(Session& session, const Command& command,
                                                      std::span<const std::string_view> argv,
                                                      uint32_t flags) {
   Node& node = server_.ring()->node();
   CollectForRing(session, command, argv);
+  session.request_quorum = QuorumFor(session, keys_);
   slots_.clear();
   for (const KeyRef& key : keys_) slots_.push_back(KeySlot(key.key));
   std::string obstacle = ObstacleInRing(session, command, flags);
@@ -98,7 +117,8 @@ std::optional<ExecuteResult> Dispatcher::RouteInRing(Session& session, const Com
       session.hops == 0 ? Node::Forwarding::kPrefer : Node::Forwarding::kIfNeeded;
   bool never = session.hops >= wire::Forward::kHopsMax || command.is_exec || session.runs_here ||
                keys_.empty();
-  Node::Route route = node.RouteOf(slots_, writes, never ? Node::Forwarding::kNever : how);
+  Node::Route route =
+      node.RouteOf(slots_, writes, never ? Node::Forwarding::kNever : how, session.request_quorum);
   switch (route.kind) {
     case Node::Route::kHere: return std::nullopt;
     case Node::Route::kRefuse:
@@ -151,7 +171,8 @@ std::optional<ExecuteResult> Dispatcher::PassTransaction(Session& session, const
     return refuse("CROSSSLOT another node has the keys of this transaction, and it cannot run " +
                   std::string(queued.command->name()) + " for this connection");
   }
-  Node::Route route = node.RouteOf(slots_, flags & kWrite, Node::Forwarding::kPrefer);
+  Node::Route route =
+      node.RouteOf(slots_, flags & kWrite, Node::Forwarding::kPrefer, session.request_quorum);
   std::optional<Id128> peer = CommonHome(node, slots_);
   if (route.kind == Node::Route::kForward) peer = route.peer;
   if (!peer) return refuse(std::string(kCrossing));
@@ -164,7 +185,9 @@ std::optional<ExecuteResult> Dispatcher::PassTransaction(Session& session, const
 std::string Dispatcher::ObstacleInRing(const Session& session, const Command& command,
                                        uint32_t flags) {
   Node& node = server_.ring()->node();
-  if (session.share) return ShareRefusal(node, *session.share, flags & kWrite);
+  if (session.share) {
+    return ShareRefusal(node, *session.share, flags & kWrite, session.request_quorum);
+  }
   bool watches = !slots_.empty() && !(command.row->flags & (kWrite | kReadonly));
   if (watches && !command.is_exec && !IsHomeOf(node, slots_)) {
     return "CROSSSLOT this node is no replica of the key, and can watch only what it has: ask one "
@@ -204,13 +227,19 @@ std::optional<ExecuteResult> Dispatcher::GatherInRing(Session& session, const Co
 bool Dispatcher::FreshInRing(Session& session, const Command& command,
                              std::span<const std::string_view> argv) {
   Node& node = server_.ring()->node();
-  if (!node.NeedsFresh() || IsBlind(command) || command.row->handler == RingWhy) return true;
+  if (!node.NeedsFresh(session.request_quorum) || IsBlind(command)) return true;
+  if (command.row->handler == RingWhy) return true;
   if (session.share) return CompareShare(session, argv);
   CollectForRing(session, command, argv);
   if (keys_.empty()) return true;
+  size_t own = keys_.size();
   uint32_t covered = 1 + CompareAhead(session, argv);
   std::vector<Node::KeyName> names;
-  for (const KeyRef& key : keys_) names.push_back({key.database, key.key, KeySlot(key.key)});
+  for (const KeyRef& key : keys_) {
+    RequestQuorum quorum =
+        names.size() < own ? session.request_quorum : QuorumFor(session, {&key, 1});
+    names.push_back({key.database, key.key, KeySlot(key.key), quorum});
+  }
   uint64_t ticket = ++session.ticket;
   if (!node.ReadFresh(names, WhenCompared(session.id(), ticket, covered))) return true;
   session.state = SessionState::kComparing;
@@ -222,7 +251,8 @@ bool Dispatcher::CompareShare(Session& session, std::span<const std::string_view
   Node& node = server_.ring()->node();
   uint64_t ticket = ++session.ticket;
   auto done = WhenCompared(session.id(), ticket, 1);
-  if (!node.ReadFreshPartitions(*session.share, std::move(done))) return true;
+  if (!node.ReadFreshPartitions(*session.share, session.request_quorum, std::move(done)))
+    return true;
   session.state = SessionState::kComparing;
   session.parked_argv = argv;
   return false;
@@ -275,7 +305,8 @@ uint32_t Dispatcher::CompareAhead(Session& session, std::span<const std::string_
     Node::Forwarding how =
         session.hops == 0 ? Node::Forwarding::kPrefer : Node::Forwarding::kIfNeeded;
     if (session.identity.cluster_client) how = Node::Forwarding::kNever;  // read at any home
-    Node::Route route = server_.ring()->node().RouteOf(slots_, false, how);
+    Node::Route route = server_.ring()->node().RouteOf(
+        slots_, false, how, QuorumFor(session, std::span(keys_).subspan(before)));
     if (route.kind != Node::Route::kHere) keys_.resize(before, KeyRef{});
   }
   return covered;
@@ -284,13 +315,16 @@ uint32_t Dispatcher::CompareAhead(Session& session, std::span<const std::string_
 // Of a write on a ring: what is rendered until its commit waits for W replicas.
 uint64_t Dispatcher::HoldForRing(Session& session, uint32_t flags) {
   if (!(flags & kWrite) || !server_.ring() || !server_.ring()->several()) return 0;
-  ring_record_ = server_.ring()->node().last_record();
+  Node& node = server_.ring()->node();
+  ring_record_ = node.last_record();
+  node.SetRecordQuorum(session.request_quorum);
   return session.output.Hold();
 }
 
 void Dispatcher::AwaitInRing(Session& session, uint64_t reply_id) {
   if (reply_id == 0) return;
   Node& node = server_.ring()->node();
+  node.SetRecordQuorum({});
   if (node.last_record() == ring_record_) {
     session.output.Resolve(reply_id, server_.turn());  // it has changed nothing
   } else {

@@ -34,6 +34,7 @@ class ForwardedClients::Client : public Transport {
     stream_ = {from, command.client};
     request_id_ = command.request_id;
     transaction_ = command.flags & wire::Forward::kTransaction;
+    session_.quorum = RequestQuorum::Unpack(command.flags >> wire::Forward::kQuorumShift);
     session_.hops = uint8_t(command.hops);
     session_.misrouted = false;
     session_.database = int(command.database);

@@ -115,6 +115,7 @@ void Gatherer::Start(Session& session, GatherPlan plan) {
     command.resp_version = uint32_t(session.resp);
     command.hops = session.hops + 1u;
     command.client = session.id();
+    command.flags = session.quorum.Pack() << wire::Forward::kQuorumShift;
     command.args = std::move(parts[i].args);
     std::string share = parts[i].share ? parts[i].share->Encode() : std::string();
     command.share = share;

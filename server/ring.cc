@@ -402,7 +402,7 @@ Ring::Retry Ring::CommandOf(Session& session, bool writes) {
                 .database = session.database,
                 .resp = session.resp,
                 .hops = session.hops,
-                .flags = 0};
+                .flags = session.request_quorum.Pack() << wire::Forward::kQuorumShift};
   session.output.Commit(0, server_.turn());
   return command;
 }
@@ -416,7 +416,7 @@ void Ring::ForwardTransaction(Session& session, const Id128& peer, bool writes) 
     words.insert(words.end(), args.begin(), args.end());
   }
   Retry command = CommandOf(session, writes);
-  command.flags = wire::Forward::kTransaction;
+  command.flags |= wire::Forward::kTransaction;
   Send(std::move(command), peer, words);
 }
 

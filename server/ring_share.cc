@@ -173,8 +173,9 @@ bool IsHomeOfAll(const Node& node) {
   return true;
 }
 
-std::string ShareRefusal(Node& node, const PartitionSet& share, bool writes) {
-  Node::Route route = node.RouteOf(FirstSlots(share), writes, Node::Forwarding::kNever);
+std::string ShareRefusal(Node& node, const PartitionSet& share, bool writes,
+                         const RequestQuorum& quorum) {
+  Node::Route route = node.RouteOf(FirstSlots(share), writes, Node::Forwarding::kNever, quorum);
   if (route.kind == Node::Route::kHere) return {};
   if (route.error.starts_with("NOREPLICAS")) return route.error;
   return "TRYAGAIN this node is no replica of all partitions of its share any more. Nothing was "

@@ -41,6 +41,7 @@ GatherChoice PlanWhole(Node& node, const WholeCommand& whole);
 bool IsHomeOfAll(const Node& node);
 
 // Why this node cannot answer for these partitions; empty: it can.
-std::string ShareRefusal(Node& node, const PartitionSet& share, bool writes);
+std::string ShareRefusal(Node& node, const PartitionSet& share, bool writes,
+                         const RequestQuorum& quorum);
 
 }  // namespace redynamo

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cluster/request_quorum.h"
 #include "protocol/reply.h"
 #include "protocol/request.h"
 #include "protocol/resp_writer.h"
@@ -134,6 +135,8 @@ class Session {
   bool authenticated = false;
   bool monitoring = false;
   bool no_evict = false, no_touch = false;
+  RequestQuorum quorum;          // as RING.QUORUM said, or whoever has forwarded the command
+  RequestQuorum request_quorum;  // of the command in hand, ring-policy included
   // Of a peer's client: how often its command has been forwarded; and whether it should not have
   // come here.
   uint8_t hops = 0;

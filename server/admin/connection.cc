@@ -142,6 +142,7 @@ Reply Reset(CommandContext& context, ArgReader&) {
   session.resp = 2;
   session.name.clear();
   session.reply_mode = ReplyMode::kOn;
+  session.quorum = {};
   session.no_evict = session.no_touch = session.readonly = false;
   session.authenticated = context.server.config().requirepass.empty();
   return Reply::StaticStatus("RESET");

@@ -286,6 +286,8 @@ Reply RingHelp(CommandContext&, ArgReader&) {
       "    The replicas of a key, the preferred coordinator first.",
       "RING.PUT <key> <context> <value>",
       "    Writes a version that replaces those that the context covers.",
+      "RING.QUORUM [N <n>] [R <r>] [W <w>] [SLOPPY yes|no] | RESET",
+      "    How many replicas this connection's requests shall meet; or what they meet now.",
       "RING.REPLACE <node> <ring-address> [COMMIT]",
       "    Plans putting a blank node in the place of another; with COMMIT, begins it.",
       "RING.SIBLINGS <key>",

@@ -26,9 +26,11 @@ struct Fixture {
   std::map<uint64_t, Outcome> settled;                 // by reply id
   std::map<uint16_t, PendingWrites::Targets> targets;  // by partition
   uint16_t partitions = 0;
+  RequestQuorum asked;  // by the last question for targets
   bool queue_full = false;
   PendingWrites writes{
-      [this](const std::vector<uint16_t>& wanted) {
+      [this](const std::vector<uint16_t>& wanted, const RequestQuorum& quorum) {
+        asked = quorum;
         PendingWrites::Targets all;
         for (uint16_t partition : wanted) {
           const PendingWrites::Targets& one = targets[partition];
@@ -88,6 +90,22 @@ TEST_CASE("pending writes: a write is settled when enough replicas have it, once
   CHECK(f.settled.size() == 2);
   CHECK(f.writes.kept_bytes() == 0);
   CHECK(f.writes.unsettled() == 0);
+}
+
+TEST_CASE("pending writes: what the request asks for is asked again with it") {
+  Fixture f;
+  f.targets[1] = {{{{Peer(1)}, 1}}, {}, false};
+  f.writes.Add("a", {1}, 1000, {.w = 3});
+  CHECK(f.asked == RequestQuorum{.w = 3});
+  f.writes.Add("b", {1}, 1000);
+  CHECK(f.asked.usual());
+  f.asked = {.n = 8};
+  f.writes.Acknowledged(Peer(1), 0);
+  f.writes.Refresh(0);  // "b" comes last
+  CHECK(f.asked.usual());
+  f.writes.Add("c", {1}, 1000, {.r = 1});
+  f.writes.Refresh(0);
+  CHECK(f.asked == RequestQuorum{.r = 1});
 }
 
 TEST_CASE("pending writes: nothing is sent before the log has it") {

@@ -84,7 +84,7 @@ TEST_CASE("ring: RING.WHY names the last repair") {
   REQUIRE(ring.StepUntil([&] { return ring.node(1).node().Healthy(ring.node(2).id()); }));
   // It coordinates the read before it has caught up.
   CHECK(lagging("GET " + key) == "$6\r\nvalue2\r\n");
-  CHECK(Repaired(ring) == 1);
+  CHECK(Repaired(ring) >= 1);  // two, when the first replica asked was slow to answer
   std::string reply = client("RING.WHY " + key);
   CHECK(Count(reply, "\r\nread\r\n") == 1);
   CHECK(Count(reply, "value2") == 3);

@@ -256,10 +256,11 @@ class RingClient : public Transport {
     }
     return ran;
   }
-  // Everything that was sent is answered.
+  // Everything that was sent is answered, and what that rests on is in the log.
   bool idle() const {
     bool ran = session->state == SessionState::kRunning && next_ == requests_.size();
-    return ran && !session->output.HasHeldReplies();
+    session->output.Release(server_.ReleasablePosition());
+    return ran && !session->output.HasHeldReplies() && !session->output.HasHeld();
   }
   std::string Take() {
     OutputBuffer& output = session->output;
