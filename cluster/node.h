@@ -155,6 +155,14 @@ class Node : public LinkEvents, private Membership::Surroundings {
   // The number of the last record that this node has made (0: none), and holding a reply for it.
   uint64_t last_record() const { return last_record_; }
   void Await(uint64_t record, const PendingWrites::Waiter& waiter);
+  // WAIT: how many other nodes are known to have each of this node's records up to this number, the
+  // fewest of them, as durably as they answer (ring-w's acknowledgements). Only nodes that `counts`
+  // says count; of records that all homes have had, only n - 1 is known. REQUIRES: formed().
+  int FewestCopies(uint64_t up_to, const std::function<bool(const Id128&)>& counts);
+  // How many others have a write at least, by the time it is answered.
+  int CopiesWhenAnswered(const RequestQuorum& quorum) const;
+  // Whether the peer is known to have all that it should have of them.
+  bool HasAll(const Id128& peer, uint64_t up_to);
   // `done` is called once, not from within. The views need not outlive the call. `timeout_ms`: when
   // it may take longer than NodeOptions says; a link that breaks ends it at once.
   using ForwardDone = std::function<void(const ForwardOutcome&)>;
@@ -239,6 +247,7 @@ class Node : public LinkEvents, private Membership::Surroundings {
   uint64_t EpochOf(const Id128& peer) const;
   void LearnEpoch(const Id128& peer, uint64_t epoch);
   bool InRing(const Id128& id) const;
+  void ForgetRegained();
   bool Sloppy(const RequestQuorum& quorum) const;
   NodeQuorum Counted(const NodeQuorum& usual, const RequestQuorum& quorum, int needed) const;
   std::optional<Id128> CoordinatorOf(int partition, bool sloppy) const;

@@ -222,6 +222,53 @@ void Node::Await(uint64_t record, const PendingWrites::Waiter& waiter) {
   writes_.Await(record, waiter);
 }
 
+// Of what was given up, exchange learns in time that all homes have it.
+void Node::ForgetRegained() {
+  std::vector<uint16_t> regained;
+  for (uint16_t partition : writes_.given_up()) {
+    if (exchange_->WritersCover(partition, engine_->ClockOf(partition), nullptr)) {
+      regained.push_back(partition);
+    }
+  }
+  for (uint16_t partition : regained) writes_.Regained(partition);
+}
+
+int Node::FewestCopies(uint64_t up_to, const std::function<bool(const Id128&)>& counts) {
+  if (!exchange_) return 0;
+  int members = 0, uncounted = 0;
+  for (const Member& member : document_->members) {
+    if (!member.in_ring()) continue;
+    members++;
+    uncounted += member.id.bytes != self_ && !counts(member.id.bytes);
+  }
+  int fewest = std::max(0, std::min<int>(document_->n, members) - 1 - uncounted);
+  fewest = std::min(fewest, writes_.FewestCopies(up_to, counts).value_or(fewest));
+  ForgetRegained();
+  for (uint16_t partition : writes_.given_up()) {
+    std::vector<Id128> missing;
+    exchange_->WritersCover(partition, engine_->ClockOf(partition), &missing);
+    auto has = [&](const Id128& id) { return id != self_ && counts(id) && !Has(missing, id); };
+    fewest = std::min(fewest, int(std::ranges::count_if(PlaceOf(partition).writers, has)));
+  }
+  return fewest;
+}
+
+int Node::CopiesWhenAnswered(const RequestQuorum& quorum) const {
+  int counted = int(std::min<size_t>(size_t(document_->n), document_->members.size()));
+  if (quorum.n > 0) counted = std::min(counted, int(quorum.n));
+  return std::min(counted, quorum.w > 0 ? int(quorum.w) : options_.w) - 1;
+}
+
+bool Node::HasAll(const Id128& peer, uint64_t up_to) {
+  if (!exchange_ || writes_.Lacks(peer, up_to)) return false;
+  ForgetRegained();
+  return std::ranges::all_of(writes_.given_up(), [&](uint16_t partition) {
+    std::vector<Id128> missing;
+    exchange_->WritersCover(partition, engine_->ClockOf(partition), &missing);
+    return !Has(missing, peer);
+  });
+}
+
 int64_t Node::RemovalDelayMs(int partition) const {
   if (!document_) return 0;
   const std::vector<Id128>& homes = PlaceOf(partition).read.members;

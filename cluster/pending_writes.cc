@@ -112,6 +112,32 @@ bool PendingWrites::Reached(const Record& record) const {
   });
 }
 
+bool PendingWrites::Everywhere(const Record& record) {
+  return std::ranges::all_of(record.peers,
+                             [&](const Id128& peer) { return Has(record.has, peer); });
+}
+
+std::optional<int> PendingWrites::FewestCopies(
+    uint64_t up_to, const std::function<bool(const Id128&)>& counts) const {
+  std::optional<int> fewest;
+  uint64_t number = first_number_;
+  for (const Record& record : records_) {
+    if (number++ > up_to) break;
+    int copies = int(std::ranges::count_if(record.has, counts));
+    if (!fewest || copies < *fewest) fewest = copies;
+  }
+  return fewest;
+}
+
+bool PendingWrites::Lacks(const Id128& peer, uint64_t up_to) const {
+  uint64_t number = first_number_;
+  for (const Record& record : records_) {
+    if (number++ > up_to) break;
+    if (Has(record.peers, peer) && !Has(record.has, peer)) return true;
+  }
+  return false;
+}
+
 void PendingWrites::Settle(Record* record, Outcome outcome) {
   if (record->settled) return;
   record->settled = true;
@@ -159,6 +185,9 @@ void PendingWrites::Expire(int64_t now_ms) {
   for (Record& record : records_) {
     if (record.deadline_ms > now_ms) break;  // deadlines ascend
     Settle(&record, Outcome::kUnknown);
+    if (!record.expired && !Everywhere(record)) {
+      given_up_.insert(record.partitions.begin(), record.partitions.end());
+    }
     record.expired = true;  // nothing more is owed from here: exchange has it
   }
   DropFinished();
@@ -180,9 +209,7 @@ int64_t PendingWrites::OwedSince(const Id128& peer) const {
 void PendingWrites::DropFinished() {
   while (!records_.empty()) {
     const Record& first = records_.front();
-    auto has = [&](const Id128& peer) { return Has(first.has, peer); };
-    bool everywhere = std::all_of(first.peers.begin(), first.peers.end(), has);
-    if (!first.settled || !(everywhere || first.expired)) return;
+    if (!first.settled || !(first.expired || Everywhere(first))) return;
     kept_bytes_ -= first.bytes->size();
     records_.pop_front();
     first_number_++;

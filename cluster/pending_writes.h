@@ -28,6 +28,8 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -96,6 +98,18 @@ class PendingWrites {
   // Gives up records whose deadline is at or before `now_ms`.
   void Expire(int64_t now_ms);
 
+  // --- WAIT ---
+  // How many other nodes are known to have each of the records up to this number that is still
+  // here: the fewest of them; nothing when none is. Only nodes that `counts` says count.
+  std::optional<int> FewestCopies(uint64_t up_to,
+                                  const std::function<bool(const Id128&)>& counts) const;
+  // Whether the peer is a home of one of them and is not known to have it.
+  bool Lacks(const Id128& peer, uint64_t up_to) const;
+  // Partitions of records that were given up before all homes had them. Exchange knows when they
+  // do; until somebody says so with Regained they stay here.
+  const std::set<uint16_t>& given_up() const { return given_up_; }
+  void Regained(uint16_t partition) { given_up_.erase(partition); }
+
   // When the oldest record was sent that the peer has neither acknowledged nor refused; 0: none.
   int64_t OwedSince(const Id128& peer) const;
 
@@ -127,6 +141,7 @@ class PendingWrites {
   void Give(Record& record, uint64_t number, const Id128& peer, const Id128& hinted_for);
   void Settle(Record* record, Outcome outcome);
   bool Reached(const Record& record) const;
+  static bool Everywhere(const Record& record);
   void DropFinished();
   Record* Find(uint64_t number);
 
@@ -146,6 +161,7 @@ class PendingWrites {
   uint64_t unsettled_ = 0;
   uint64_t kept_bytes_ = 0;
   uint64_t hints_sent_ = 0;
+  std::set<uint16_t> given_up_;
 };
 
 }  // namespace redynamo

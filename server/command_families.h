@@ -28,6 +28,7 @@ std::span<const CommandRow> ExpireCommands();
 std::span<const CommandRow> ScanCommands();
 std::span<const CommandRow> ObjectCommands();
 std::span<const CommandRow> DatabaseCommands();
+std::span<const CommandRow> WaitCommands();
 
 // server/admin: connections and the server
 std::span<const CommandRow> ConnectionCommands();

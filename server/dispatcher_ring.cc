@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "server/dispatcher.h"
+#include "server/replica_waits.h"
 #include "server/ring.h"
 #include "server/ring_policy.h"
 #include "server/ring_share.h"
@@ -141,7 +142,8 @@ ExecuteResult Dispatcher::ForwardInRing(Session& session, const Command& command
 // of them alone must not overtake that.
 bool Dispatcher::MustSettle(const Session& session, const Command& command) const {
   if (!session.output.HasHeldReplies() || session.hops > 0) return false;
-  if (command.has(kWholeDatabase)) return true;
+  bool waits = command.row->handler == Wait || command.row->handler == WaitAof;
+  if (command.has(kWholeDatabase) || waits) return true;
   const Node& node = server_.ring()->node();
   std::optional<Id128> one;
   if (command.is_exec) one = node.self();
@@ -328,6 +330,9 @@ void Dispatcher::AwaitInRing(Session& session, uint64_t reply_id) {
   if (node.last_record() == ring_record_) {
     session.output.Resolve(reply_id, server_.turn());  // it has changed nothing
   } else {
+    if (session.hops == 0) {
+      session.NoteWriteThrough(node.self(), node.CopiesWhenAnswered(session.request_quorum));
+    }
     node.Await(node.last_record(), {session.id(), reply_id});
   }
 }

@@ -110,6 +110,7 @@ void Gatherer::Start(Session& session, GatherPlan plan) {
   gather.plan.merge = std::move(plan.merge);
   gather.plan.stand_in = std::move(plan.stand_in);
   for (size_t i : order) {
+    if (plan.writes) session.NoteWriteThrough(parts[i].node, 0);
     wire::Forward command;
     command.database = uint32_t(session.database);
     command.resp_version = uint32_t(session.resp);

@@ -76,6 +76,7 @@ Ring::Ring(Server& server, std::function<void()> want_turn)
           [this](const Id128& to, uint64_t request_id, wire::ForwardStatus status,
                  std::string_view reply) { node_->AnswerForward(to, request_id, status, reply); }),
       gatherer_(server, [this]() -> Node& { return *node_; }),
+      waits_(server, [this]() -> Node& { return *node_; }),
       pubsub_(server),
       changes_(server) {}
 
@@ -270,6 +271,7 @@ Status Ring::OnMessage(const Id128& peer, MessageKind kind, std::string_view pay
 
 void Ring::TurnWritten() {
   node_->TurnWritten();
+  waits_.Check();
   pubsub_.TurnWritten();
 }
 
@@ -292,6 +294,7 @@ void Ring::NoteHealth() {
 
 void Ring::Tick() {
   node_->Tick();
+  waits_.Tick();
   NoteHealth();
   SendAgain();
   if (node_->formed()) changes_.Tick(&*node_, server_.clock().MonotonicUs() / 1000);
@@ -392,6 +395,11 @@ void Ring::ResumeSettled() {
   }
 }
 
+void Ring::NoteWrite(Session& session, const Id128& peer, bool writes) {
+  if (!writes) return;
+  session.NoteWriteThrough(peer, node_->CopiesWhenAnswered(session.request_quorum));
+}
+
 Ring::Retry Ring::CommandOf(Session& session, bool writes) {
   Retry command{.session_id = session.id(),
                 .reply_id = session.output.Hold(),
@@ -415,6 +423,7 @@ void Ring::ForwardTransaction(Session& session, const Id128& peer, bool writes) 
     words.push_back(counts.emplace_back(std::to_string(args.size())));
     words.insert(words.end(), args.begin(), args.end());
   }
+  NoteWrite(session, peer, writes);
   Retry command = CommandOf(session, writes);
   command.flags |= wire::Forward::kTransaction;
   Send(std::move(command), peer, words);
@@ -422,6 +431,7 @@ void Ring::ForwardTransaction(Session& session, const Id128& peer, bool writes) 
 
 void Ring::Forward(Session& session, const Id128& peer, std::span<const std::string_view> argv,
                    bool writes) {
+  NoteWrite(session, peer, writes);
   Retry command = CommandOf(session, writes);
   // Views are the same everywhere except while they change.
   if (ViewsChange()) command.argv.assign(argv.begin(), argv.end());
@@ -472,6 +482,8 @@ void Ring::SendAgain() {
     std::vector<std::string> owned = command.argv;
     std::vector<std::string_view> argv(owned.begin(), owned.end());
     Id128 peer = server_.dispatcher().CoordinatorOf(argv, command.database).value_or(node_->self());
+    Session* session = server_.clients().Find(command.session_id);
+    if (session) NoteWrite(*session, peer, command.writes);
     Send(std::move(command), peer, argv);
   }
 }

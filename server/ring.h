@@ -18,6 +18,7 @@
 #include "cluster/node.h"
 #include "server/forwarded_clients.h"
 #include "server/gather.h"
+#include "server/replica_waits.h"
 #include "server/ring_changes.h"
 #include "server/ring_pubsub.h"
 
@@ -66,6 +67,7 @@ class Ring : public NodeHost, public LinkEvents {
   void ForwardTransaction(Session& session, const Id128& peer, bool writes);
 
   Gatherer& gatherer() { return gatherer_; }
+  ReplicaWaits& waits() { return waits_; }
   const RingPubSub& pubsub() const { return pubsub_; }
 
   // Runs commands that had to wait for their client's earlier ones. Then the turn may end.
@@ -115,6 +117,7 @@ class Ring : public NodeHost, public LinkEvents {
   Forming::Self SelfOf(Engine* engine) const;
   void Send(Retry command, const Id128& peer, std::span<const std::string_view> argv);
   void SendAgain();
+  void NoteWrite(Session& session, const Id128& peer, bool writes);
   Retry CommandOf(Session& session, bool writes);
   void NoteSettled(const Session& session);
   bool ViewsChange() const;
@@ -132,6 +135,7 @@ class Ring : public NodeHost, public LinkEvents {
   std::unique_ptr<Node> node_;
   ForwardedClients forwarded_;
   Gatherer gatherer_;
+  ReplicaWaits waits_;
   RingPubSub pubsub_;
   RingChanges changes_;
   std::vector<Retry> retries_;

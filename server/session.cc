@@ -42,6 +42,15 @@ void Session::WritePush(const Reply& push) {
   WriteReply(push, version(), output.Tail());
 }
 
+void Session::NoteWriteThrough(const Id128& node, int copies) {
+  auto it = std::ranges::find(written_through, node, &WrittenThrough::node);
+  if (it == written_through.end()) {
+    written_through.push_back({node, copies});
+  } else {
+    *it = {node, std::min<int64_t>(it->copies, copies)};
+  }
+}
+
 DeferredReply Session::Defer() {
   CHECK_THAT(!transaction.running && state == SessionState::kRunning);
   state = SessionState::kDeferred;

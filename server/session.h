@@ -5,6 +5,7 @@
 // Data thread only. Owned by whatever carries it (uv_connection), found by id in ClientRegistry.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -14,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/id128.h"
 #include "cluster/request_quorum.h"
 #include "protocol/reply.h"
 #include "protocol/request.h"
@@ -94,6 +96,13 @@ struct SubscriptionState {
   size_t total() const { return count() + shard_channels.size(); }
 };
 
+// A node of the ring that has coordinated a session's writes, and what is known of all of them.
+struct WrittenThrough {
+  Id128 node{};
+  int64_t copies = 0;                 // other nodes that have them
+  int64_t disk = 0, disk_copies = 0;  // the same on disk: there (0 or 1), and of the others
+};
+
 class Session {
  public:
   Session(Server& server, Transport& transport, SessionIdentity identity);
@@ -116,6 +125,9 @@ class Session {
   // The handler returns Reply::None() after this, and the pipeline rests until Server::Answer.
   // REQUIRES: not in EXEC (`transaction.running`): there, answer at once.
   DeferredReply Defer();
+
+  // The node coordinates a write of this session that is answered when `copies` others have it.
+  void NoteWriteThrough(const Id128& node, int copies);
 
   // --- the end ---
   // Closes once the replies so far are out (QUIT, protocol errors).
@@ -149,6 +161,7 @@ class Session {
   SessionState state = SessionState::kRunning;
   TransactionState transaction;
   std::vector<WatchedKey> watched;
+  std::vector<WrittenThrough> written_through;  // for WAIT, on a ring
   SubscriptionState subscriptions;
 
   int64_t created_ms = 0;

@@ -81,40 +81,6 @@ Reply SwapDb(CommandContext& ctx, ArgReader& args) {
   return Reply::Ok();
 }
 
-int64_t ReadTimeout(ArgReader& args) {
-  int64_t timeout_ms = args.Int64("ERR timeout is not an integer or out of range");
-  if (args.ok() && timeout_ms < 0) args.Fail("ERR timeout is negative");
-  return timeout_ms;
-}
-
-// No other node has a copy yet, so waiting for one would be in vain.
-Reply Wait(CommandContext& ctx, ArgReader& args) {
-  args.Int64();
-  ReadTimeout(args);
-  return args.ok() ? Reply::Integer(0) : args.error();
-}
-
-// Waits for the disk here, not for the nodes that there are not.
-Reply WaitAof(CommandContext& ctx, ArgReader& args) {
-  int64_t local = args.Int64();
-  if (args.ok() && (local < 0 || local > 1)) {
-    args.Fail("ERR value is out of range, value must between 0 and 1");
-  }
-  args.Int64In(0, std::numeric_limits<int64_t>::max(), kNotPositive);
-  int64_t timeout_ms = ReadTimeout(args);
-  if (args.ok() && timeout_ms > std::numeric_limits<int64_t>::max() - ctx.now_ms) {
-    args.Fail("ERR timeout is out of range");
-  }
-  if (!args.ok()) return args.error();
-  uint64_t position = ctx.session.output.last_position();
-  if (ctx.session.transaction.running) position = ctx.server.engine().NewestPosition();
-  bool synced = ctx.server.engine().SyncedPosition() >= position;
-  if (synced || local == 0 || ctx.session.transaction.running) return SyncWaits::Answer(synced);
-  int64_t until_ms = timeout_ms > 0 ? ctx.now_ms + timeout_ms : 0;
-  ctx.server.sync_waits().Add(ctx.session.Defer(), position, until_ms);
-  return Reply::None();
-}
-
 using enum KeyAccess;
 
 constexpr CommandRow kRows[] = {
@@ -157,10 +123,6 @@ constexpr CommandRow kRows[] = {
     {"swapdb", 3, kWrite | kFast | kWholeDatabase, 0, 0, 0, kNone, SwapDb, "server", "4.0.0",
      "O(N) where N is the number of clients that watch keys of either",
      "Exchanges two databases for all clients"},
-    {"wait", 3, kNoScript, 0, 0, 0, kNone, Wait, "generic", "3.0.0", "O(1)",
-     "Waits until other nodes have this connection's writes"},
-    {"waitaof", 4, kNoScript, 0, 0, 0, kNone, WaitAof, "generic", "7.2.0", "O(1)",
-     "Waits until this connection's writes are on disk, here and on other nodes"},
 };
 
 }  // namespace

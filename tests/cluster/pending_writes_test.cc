@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <map>
+#include <set>
 #include <tuple>
 
 #include "base/random.h"
@@ -106,6 +107,34 @@ TEST_CASE("pending writes: what the request asks for is asked again with it") {
   f.writes.Add("c", {1}, 1000, {.r = 1});
   f.writes.Refresh(0);
   CHECK(f.asked == RequestQuorum{.r = 1});
+}
+
+TEST_CASE("pending writes: the fewest copies of what is still here, and who lacks some") {
+  auto everyone = [](const Id128&) { return true; };
+  auto only_second = [](const Id128& id) { return id == Peer(2); };
+  Fixture f;
+  CHECK_FALSE(f.writes.FewestCopies(9, everyone));
+  f.writes.LinkUp(Peer(1), 0);
+  f.writes.LinkUp(Peer(2), 0);
+  uint64_t a = f.Write("a", 1, 100), b = f.Write("b", 1, 101);
+  CHECK(f.writes.FewestCopies(b, everyone) == 0);
+  f.Acknowledge(Peer(1), "a");
+  CHECK(f.writes.FewestCopies(a, everyone) == 1);
+  CHECK(f.writes.FewestCopies(a, only_second) == 0);
+  CHECK(f.writes.FewestCopies(b, everyone) == 0);
+  f.Acknowledge(Peer(1), "b");
+  CHECK(f.writes.FewestCopies(b, everyone) == 1);
+  CHECK_FALSE(f.writes.Lacks(Peer(1), b));
+  CHECK(f.writes.Lacks(Peer(2), b));
+  f.Acknowledge(Peer(2), "a");
+  CHECK_FALSE(f.writes.FewestCopies(a, everyone));  // it is everywhere, and gone from here
+  CHECK_FALSE(f.writes.Lacks(Peer(2), a));
+  CHECK(f.writes.given_up().empty());
+  f.writes.Expire(1000);
+  CHECK_FALSE(f.writes.FewestCopies(b, everyone));
+  CHECK(f.writes.given_up() == std::set<uint16_t>{2});
+  f.writes.Regained(2);
+  CHECK(f.writes.given_up().empty());
 }
 
 TEST_CASE("pending writes: nothing is sent before the log has it") {
