@@ -159,6 +159,8 @@ class Node : public LinkEvents, private Membership::Surroundings {
   // fewest of them, as durably as they answer (ring-w's acknowledgements). Only nodes that `counts`
   // says count; of records that all homes have had, only n - 1 is known. REQUIRES: formed().
   int FewestCopies(uint64_t up_to, const std::function<bool(const Id128&)>& counts);
+  // Whether every read meets every write that was answered: R + W > N.
+  bool ReadsMeetWrites(const RequestQuorum& quorum) const;
   // How many others have a write at least, by the time it is answered.
   int CopiesWhenAnswered(const RequestQuorum& quorum) const;
   // Whether the peer is known to have all that it should have of them.

@@ -253,6 +253,12 @@ int Node::FewestCopies(uint64_t up_to, const std::function<bool(const Id128&)>& 
   return fewest;
 }
 
+bool Node::ReadsMeetWrites(const RequestQuorum& quorum) const {
+  int homes = int(std::min<size_t>(size_t(document_->n), document_->members.size()));
+  int r = quorum.r > 0 ? quorum.r : options_.r, w = quorum.w > 0 ? quorum.w : options_.w;
+  return quorum.n == 0 && std::min(r, homes) + std::min(w, homes) > homes;
+}
+
 int Node::CopiesWhenAnswered(const RequestQuorum& quorum) const {
   int counted = int(std::min<size_t>(size_t(document_->n), document_->members.size()));
   if (quorum.n > 0) counted = std::min(counted, int(quorum.n));

@@ -107,6 +107,7 @@ class Dispatcher {
   std::function<void(const Status&)> WhenCompared(uint64_t session_id, uint64_t ticket,
                                                   uint32_t covered);
   // False: the session is parked until its keys are as new as R replicas have them.
+  bool ReadsHere(const Session& session) const;
   RequestQuorum QuorumFor(const Session& session, std::span<const KeyRef> keys) const;
   bool FreshInRing(Session& session, const Command& command,
                    std::span<const std::string_view> argv);

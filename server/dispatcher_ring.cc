@@ -20,6 +20,8 @@ namespace redynamo {
 namespace {
 
 constexpr size_t kComparedKeysMax = 256;  // with one question
+// So long after its last write a client's reads go where that was coordinated, unless quorums meet.
+constexpr int64_t kOwnWritesMs = 1000;
 
 // Writes that replace or add without looking: the local copy will do (REPLICATION.md 4.2). The
 // counts that some of them answer are those of this replica.
@@ -77,6 +79,15 @@ RequestQuorum Dispatcher::QuorumFor(const Session& session, std::span<const KeyR
   return session.quorum.Or(policy);
 }
 
+// A read is answered by this node when it is a replica itself (REPLICATION.md 4.3); but where R and
+// W need not meet, a client's own writes are seen soonest where they were coordinated, and what is
+// still under way from this client must not be overtaken.
+bool Dispatcher::ReadsHere(const Session& session) const {
+  if (session.output.HasHeldReplies()) return false;
+  if (session.last_write_ms + kOwnWritesMs <= server_.now_ms()) return true;
+  return server_.ring()->node().ReadsMeetWrites(session.request_quorum);
+}
+
 std::optional<ExecuteResult> Dispatcher::RouteInRing(Session& session, const Command& command,
                                                      std::span<const std::string_view> argv,
                                                      uint32_t flags) {
@@ -114,8 +125,8 @@ std::optional<ExecuteResult> Dispatcher::RouteInRing(Session& session, const Com
     std::optional<Id128> home = CommonHome(node, slots_);
     if (home) return ForwardInRing(session, command, *home, argv, flags);
   }
-  Node::Forwarding how =
-      session.hops == 0 ? Node::Forwarding::kPrefer : Node::Forwarding::kIfNeeded;
+  bool stays = session.hops > 0 || (!writes && ReadsHere(session));
+  Node::Forwarding how = stays ? Node::Forwarding::kIfNeeded : Node::Forwarding::kPrefer;
   bool never = session.hops >= wire::Forward::kHopsMax || command.is_exec || session.runs_here ||
                keys_.empty();
   Node::Route route =
@@ -214,7 +225,7 @@ std::optional<ExecuteResult> Dispatcher::GatherInRing(Session& session, const Co
   } else if (command.row->handler == RingWhy) {
     choice = PlanWhy(ring.node(), argv, session.version());
   } else {
-    choice = PlanScatter(ring.node(), command, argv, slots_);
+    choice = PlanScatter(ring.node(), command, argv, slots_, session.request_quorum);
   }
   if (choice.kind == GatherChoice::kNone) return std::nullopt;
   if (choice.kind == GatherChoice::kRefuse) {
@@ -304,8 +315,8 @@ uint32_t Dispatcher::CompareAhead(Session& session, std::span<const std::string_
     CollectKeys(session.database, *command->row, next);
     slots_.clear();
     for (size_t i = before; i < keys_.size(); i++) slots_.push_back(KeySlot(keys_[i].key));
-    Node::Forwarding how =
-        session.hops == 0 ? Node::Forwarding::kPrefer : Node::Forwarding::kIfNeeded;
+    bool stays = session.hops > 0 || ReadsHere(session);
+    Node::Forwarding how = stays ? Node::Forwarding::kIfNeeded : Node::Forwarding::kPrefer;
     if (session.identity.cluster_client) how = Node::Forwarding::kNever;  // read at any home
     Node::Route route = server_.ring()->node().RouteOf(
         slots_, false, how, QuorumFor(session, std::span(keys_).subspan(before)));

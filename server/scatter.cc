@@ -83,7 +83,7 @@ std::optional<Id128> CommonHome(const Node& node, std::span<const uint16_t> slot
 }
 
 GatherChoice PlanScatter(Node& node, const Command& command, std::span<const std::string_view> argv,
-                         std::span<const uint16_t> slots) {
+                         std::span<const uint16_t> slots, const RequestQuorum& quorum) {
   const ScatterRow* row = slots.size() < 2 ? nullptr : FindRow(command.name());
   if (!row || slots.size() * row->step + 1 != argv.size()) return {};
   std::map<Id128, size_t> part_of;
@@ -111,7 +111,7 @@ GatherChoice PlanScatter(Node& node, const Command& command, std::span<const std
   plan.writes = command.has(kWrite);
   if (plan.parts.size() == 1 || (!plan.writes && IsHomeOf(node, slots))) return {};
   for (const std::vector<uint16_t>& of_part : part_slots) {
-    Node::Route route = node.RouteOf(of_part, plan.writes, Node::Forwarding::kPrefer);
+    Node::Route route = node.RouteOf(of_part, plan.writes, Node::Forwarding::kPrefer, quorum);
     if (route.kind == Node::Route::kRefuse) return GatherChoice::Refusal(route.error);
   }
   choice.kind = GatherChoice::kGather;

@@ -15,7 +15,7 @@ namespace redynamo {
 // only reads and this node is a home of all keys. `slots`: of its keys, in order. REQUIRES: the
 // arguments fit the command's arity.
 GatherChoice PlanScatter(Node& node, const Command& command, std::span<const std::string_view> argv,
-                         std::span<const uint16_t> slots);
+                         std::span<const uint16_t> slots, const RequestQuorum& quorum);
 
 // Whether this node is a home of all of these.
 bool IsHomeOf(const Node& node, std::span<const uint16_t> slots);

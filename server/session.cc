@@ -43,6 +43,7 @@ void Session::WritePush(const Reply& push) {
 }
 
 void Session::NoteWriteThrough(const Id128& node, int copies) {
+  last_write_ms = server_.now_ms();
   auto it = std::ranges::find(written_through, node, &WrittenThrough::node);
   if (it == written_through.end()) {
     written_through.push_back({node, copies});

@@ -162,6 +162,7 @@ class Session {
   TransactionState transaction;
   std::vector<WatchedKey> watched;
   std::vector<WrittenThrough> written_through;  // for WAIT, on a ring
+  int64_t last_write_ms = 0;                    // the same
   SubscriptionState subscriptions;
 
   int64_t created_ms = 0;
