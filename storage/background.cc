@@ -31,6 +31,18 @@ void Background::Post(std::function<void()> task) {
   ready_.notify_one();
 }
 
+bool Background::RunPosted() {
+  bool ran = false;
+  for (std::unique_lock lock(mutex_); !tasks_.empty(); lock.lock()) {
+    std::function<void()> task = std::move(tasks_.front());
+    tasks_.pop_front();
+    lock.unlock();
+    task();
+    ran = true;
+  }
+  return ran;
+}
+
 void Background::Stop() {
   {
     std::lock_guard lock(mutex_);
@@ -40,10 +52,11 @@ void Background::Stop() {
   stopped_.notify_all();
   for (auto& thread : threads_) thread.join();
   threads_.clear();
+  RunPosted();  // without threads; else there is nothing left
 }
 
 void Background::Pause(int64_t us) {
-  if (us <= 0) return;
+  if (us <= 0 || threads_.empty()) return;
   std::unique_lock lock(mutex_);
   stopped_.wait_for(lock, std::chrono::microseconds(us), [this] { return stopping_; });
 }
@@ -61,7 +74,8 @@ void Background::Run(int nice) {
   }
 }
 
-TwoSpeedBackground::TwoSpeedBackground(int gentle_nice, int urgent_nice) {
+TwoSpeedBackground::TwoSpeedBackground(int gentle_nice, int urgent_nice, bool threads) {
+  if (!threads) return;
   threads_[0] = std::thread([this, gentle_nice] { Run(false, gentle_nice); });
   threads_[1] = std::thread([this, urgent_nice] { Run(true, urgent_nice); });
 }
@@ -72,6 +86,18 @@ void TwoSpeedBackground::Post(std::function<void()> task) {
     tasks_.push_back(std::move(task));
   }
   ready_.notify_all();
+}
+
+bool TwoSpeedBackground::RunPosted() {
+  bool ran = false;
+  for (std::unique_lock lock(mutex_); !tasks_.empty(); lock.lock()) {
+    std::function<void()> task = std::move(tasks_.front());
+    tasks_.pop_front();
+    lock.unlock();
+    task();
+    ran = true;
+  }
+  return ran;
 }
 
 void TwoSpeedBackground::SetUrgent(bool urgent) {
@@ -92,6 +118,7 @@ void TwoSpeedBackground::Stop() {
   for (auto& thread : threads_) {
     if (thread.joinable()) thread.join();
   }
+  RunPosted();  // without threads; else there is nothing left
 }
 
 void TwoSpeedBackground::Run(bool urgent, int nice) {

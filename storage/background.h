@@ -18,11 +18,15 @@ namespace redynamo {
 
 class Background {
  public:
+  // Of no thread: RunPosted and Stop do the work.
   Background(int threads, int nice);
   ~Background() { Stop(); }
 
   // Any thread. Tasks of one pool run in order of posting, `threads` at a time.
   void Post(std::function<void()> task);
+  // Runs all that is posted, and what comes of it; false when there was nothing. REQUIRES: no
+  // threads.
+  bool RunPosted();
   // Within a task: its thread does nothing for so long, or until Stop.
   void Pause(int64_t us);
   // Runs what has been posted, then ends the threads. Idempotent.
@@ -42,11 +46,13 @@ class Background {
 // the next task.
 class TwoSpeedBackground {
  public:
-  TwoSpeedBackground(int gentle_nice, int urgent_nice);
+  // Not `threads`: RunPosted and Stop do the work.
+  TwoSpeedBackground(int gentle_nice, int urgent_nice, bool threads = true);
   ~TwoSpeedBackground() { Stop(); }
 
   // Any thread. Tasks run in order of posting, never two at a time.
   void Post(std::function<void()> task);
+  bool RunPosted();  // as above
   // Any thread; gentle at first. A task that runs stays where it is.
   void SetUrgent(bool urgent);
   // Runs what has been posted, then ends the threads. Idempotent.

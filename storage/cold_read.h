@@ -30,6 +30,11 @@ struct PendingLoad {
   std::vector<std::shared_ptr<LoadCall>> calls;
 };
 
+// Of the rows that hold the elements of a set or hash.
+inline RowKind ElementKind(const Row* row) {
+  return row->object_type() == ObjectType::kSet ? RowKind::kMember : RowKind::kField;
+}
+
 // Where a collection's elements stand.
 struct ElementSource {
   uint16_t ns = 0;

@@ -8,9 +8,9 @@
 #include "base/log_line.h"
 #include "base/number.h"
 #include "storage/engine_impl.h"
+#include "storage/environment.h"
 #include "storage/object_format.h"
 #include "storage/replica_side.h"
-#include "storage/rocks_row_store.h"
 
 namespace redynamo {
 namespace {
@@ -28,7 +28,7 @@ constexpr uint64_t kReserveSlackBytes = 64 << 10;
 }  // namespace
 
 Status EngineImpl::Open() {
-  FileSystem& fs = PosixFileSystem();
+  FileSystem& fs = environment_.files();
   Status status = fs.MakeDirectory(options_.dir);
   if (!status.ok()) return status;
   Result<std::unique_ptr<FileLock>> lock = fs.LockFile(options_.dir + "/lock");
@@ -40,12 +40,14 @@ Status EngineImpl::Open() {
   }
   lock_ = std::move(*lock);
   bool created = false;
-  Result<Identity> identity = Identity::LoadOrCreate(&fs, options_.dir, &created);
+  Result<Identity> identity = Identity::LoadOrCreate(&fs, options_.dir, &created, RandomSource());
   if (!identity.ok()) return identity.status();
   identity_ = *identity;
-  std::string boot_id = KernelBootId();
-  uint64_t fingerprint = DirectoryFingerprint(options_.dir);
-  if (!created && identity_.MustRotate(boot_id, fingerprint)) identity_.Rotate();
+  std::string boot_id = environment_.BootId();
+  uint64_t fingerprint = environment_.Fingerprint(options_.dir);
+  if (!created && identity_.MustRotate(boot_id, fingerprint)) {
+    identity_.Rotate(RandomSource());
+  }
   identity_.boot_id = boot_id;
   identity_.fingerprint = fingerprint;
   identity_.clean = false;
@@ -58,21 +60,17 @@ Status EngineImpl::Open() {
   self_ = identity_.own;
   now_ms_ = clock_->WallMs();
 
-  RocksRowStoreOptions store_options;
-  store_options.background_threads = 1;
-  store_options.block_cache_bytes = options_.block_cache_bytes;
-  store_options.on_background_error = [](const Status& s) {
-    LogWarning("background work on the row store failed: " + s.message());
-  };
-  Result<std::unique_ptr<RocksRowStore>> store =
-      RocksRowStore::Open(options_.dir + "/rows", store_options);
+  Result<std::unique_ptr<RowStore>> store =
+      environment_.OpenRows(options_.dir + "/rows", options_.block_cache_bytes);
   if (!store.ok()) return store.status();
   store_ = std::move(*store);
-  background_ = std::make_unique<Background>(kBackgroundThreads, kLoadNice);
-  checkpoint_pool_ = std::make_unique<TwoSpeedBackground>(kCheckpointNice, kUrgentCheckpointNice);
-  scrub_pool_ = std::make_unique<Background>(1, kScrubNice);
-  expire_pool_ = std::make_unique<Background>(1, kScrubNice);
-  free_pool_ = std::make_unique<Background>(1, kFreeNice);
+  bool threads = environment_.has_threads();
+  background_ = std::make_unique<Background>(threads ? kBackgroundThreads : 0, kLoadNice);
+  checkpoint_pool_ =
+      std::make_unique<TwoSpeedBackground>(kCheckpointNice, kUrgentCheckpointNice, threads);
+  scrub_pool_ = std::make_unique<Background>(threads, kScrubNice);
+  expire_pool_ = std::make_unique<Background>(threads, kScrubNice);
+  free_pool_ = std::make_unique<Background>(threads, kFreeNice);
   status = Recover();
   if (!status.ok() || !new_seed) return status;
   for (int p = 0; p < kPartitionCount; p++) {
@@ -110,7 +108,20 @@ Status EngineImpl::Close(bool checkpoint) {
   status = store_->Close();
   if (!status.ok()) return status;
   identity_.clean = true;
-  return identity_.Save(&PosixFileSystem(), options_.dir);
+  return identity_.Save(&environment_.files(), options_.dir);
+}
+
+Identity::RandomSource EngineImpl::RandomSource() {
+  return [this](size_t bytes) { return environment_.RandomBytes(bytes); };
+}
+
+bool EngineImpl::RunBackground() {
+  bool ran = false;
+  for (Background* pool :
+       {background_.get(), scrub_pool_.get(), expire_pool_.get(), free_pool_.get()}) {
+    ran = pool->RunPosted() || ran;
+  }
+  return checkpoint_pool_->RunPosted() || ran;
 }
 
 uint64_t EngineImpl::EndCommand() {
@@ -322,6 +333,7 @@ Result<std::unique_ptr<Engine>> Engine::Open(const EngineOptions& options, Engin
 Engine::Engine(std::unique_ptr<EngineImpl> impl) : impl_(std::move(impl)) {}
 Engine::~Engine() = default;
 Status Engine::Close(bool checkpoint) { return impl_->Close(checkpoint); }
+bool Engine::RunBackground() { return impl_->RunBackground(); }
 Keyspace Engine::Database(int database) { return {impl_.get(), database}; }
 bool Engine::Resident(std::span<const KeyRef> keys) { return impl_->Resident(keys); }
 void Engine::Prefetch(int database, std::span<const LookupHint> hints) {

@@ -46,8 +46,11 @@ enum class EvictionPolicy : uint8_t {
   kVolatileTtl,
 };
 
+class EngineEnvironment;
+
 struct EngineOptions {
   std::string dir = ".";
+  EngineEnvironment* environment = nullptr;  // null: the machine (storage/environment.h)
   int databases = 16;
   SyncMode sync = SyncMode::kAlways;
   uint64_t maxmemory_bytes = 0;  // 0: unlimited
@@ -168,6 +171,8 @@ class Engine {
   // Orderly stop: everything written and synced; a checkpoint when `checkpoint`. Then only
   // destruction.
   Status Close(bool checkpoint);
+  // In an environment without threads: does what they would have done by now. False: nothing.
+  bool RunBackground();
 
   // --- a command ---
   Keyspace Database(int database);

@@ -107,7 +107,10 @@ struct EngineImpl::CheckpointJob {
 
 // Here because only this file knows a CheckpointJob whole.
 EngineImpl::EngineImpl(const EngineOptions& options, EngineHooks hooks, const Clock* clock)
-    : options_(options), hooks_(std::move(hooks)), clock_(clock) {
+    : options_(options),
+      hooks_(std::move(hooks)),
+      environment_(options.environment ? *options.environment : MachineEnvironment()),
+      clock_(clock) {
   whole_load_rows_max_ = options.whole_load_rows_max;
   whole_load_bytes_max_ = options.whole_load_bytes_max;
   replica_ = std::make_unique<ReplicaSide>(this);

@@ -24,8 +24,8 @@ bool EngineImpl::RoomForCheckpoint() {
   bool asked_lately = room_asked_ms_ != INT64_MIN && now_ms - room_asked_ms_ < kAskIntervalMs;
   if (stats_.checkpoint_put_off && asked_lately && checkpoint_waiters_.empty()) return false;
   room_asked_ms_ = now_ms;
-  Result<uint64_t> free = PosixFileSystem().FreeBytes(options_.dir);
-  Result<uint64_t> total = PosixFileSystem().TotalBytes(options_.dir);
+  Result<uint64_t> free = environment_.files().FreeBytes(options_.dir);
+  Result<uint64_t> total = environment_.files().TotalBytes(options_.dir);
   if (!free.ok() || !total.ok()) return true;
   // What it writes is about what the log has since the last one; less when rows changed often.
   uint64_t wanted = std::min(*total / kReserveDivisor, kReserveBytesMax) +

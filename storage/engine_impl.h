@@ -40,6 +40,7 @@
 #include "storage/counter.h"
 #include "storage/delta.h"
 #include "storage/engine.h"
+#include "storage/environment.h"
 #include "storage/identity.h"
 #include "storage/irregular.h"
 #include "storage/key_walk.h"
@@ -56,10 +57,6 @@ namespace redynamo {
 inline constexpr uint64_t kFreeInlineElementsMax = 64;
 inline constexpr int kBackgroundThreads = 2;
 
-inline RowKind ElementKind(const Row* row) {
-  return row->object_type() == ObjectType::kSet ? RowKind::kMember : RowKind::kField;
-}
-
 class ReplicaSide;
 
 class EngineImpl {
@@ -72,6 +69,8 @@ class EngineImpl {
   // --- engine.cc ---
   Status Open();
   Status Close(bool checkpoint);
+  bool RunBackground();
+  Identity::RandomSource RandomSource();
   void BeginCommand(int64_t now_ms) {
     now_ms_ = now_ms;
     depends_ = 0;
@@ -493,6 +492,7 @@ class EngineImpl {
 
   EngineOptions options_;
   EngineHooks hooks_;
+  EngineEnvironment& environment_;
   const Clock* clock_;
   std::unique_ptr<FileLock> lock_;
   Identity identity_;

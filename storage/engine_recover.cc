@@ -67,6 +67,7 @@ Status EngineImpl::Recover() {
   log_options.sync_mode = options_.sync;
   log_options.salvage = options_.salvage;
   log_options.clock = clock_;
+  log_options.background_threads = environment_.has_threads();
   log_options.on_synced = [this] {
     if (hooks_.wake) hooks_.wake();
   };
@@ -76,7 +77,7 @@ Status EngineImpl::Recover() {
   log_options.on_replay_begins = [&](uint64_t bytes) { total_bytes = bytes; };
   replaying_ = true;
   Result<std::unique_ptr<Log>> log =
-      Log::Open(&PosixFileSystem(), log_options, [&](LogPosition end, std::string_view payload) {
+      Log::Open(&environment_.files(), log_options, [&](LogPosition end, std::string_view payload) {
         done_bytes += payload.size();
         stats_.recovered_records++;
         int64_t now_us = clock_->MonotonicUs();
@@ -96,7 +97,7 @@ Status EngineImpl::Recover() {
   }
   log_ = std::move(*log);
   if (replica_->TakeUnsavedActors()) {
-    Status status = identity_.Save(&PosixFileSystem(), options_.dir);
+    Status status = identity_.Save(&environment_.files(), options_.dir);
     if (!status.ok()) return status;
   }
   for (const Partition& p : partitions_) NoteClockBytes(p.clock);
@@ -104,10 +105,10 @@ Status EngineImpl::Recover() {
   stats_.salvaged_records = log_->report().lost_records;
   if (log_->report().tail_was_cut) {
     LogWarning(log_->report().cut_note);
-    identity_.Rotate();
+    identity_.Rotate(RandomSource());
     hasher_.SetActors(identity_.actors);
     self_ = identity_.own;
-    Status status = identity_.Save(&PosixFileSystem(), options_.dir);
+    Status status = identity_.Save(&environment_.files(), options_.dir);
     if (!status.ok()) return status;
     for (Partition& p : partitions_) {
       p.own_n = p.clock.Max(self_);  // clock has the old actor's dots

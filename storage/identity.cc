@@ -9,7 +9,6 @@
 
 #include "base/bytes.h"
 #include "base/hash.h"
-#include "base/random.h"
 
 namespace redynamo {
 namespace {
@@ -18,10 +17,16 @@ constexpr char kMagic[] = "rdynid\n";
 constexpr size_t kActorsMax = 65'535;
 constexpr size_t kForeignActorsMax = 60'000;  // the rest is for rotations
 
-Id128 NewId() {
+Id128 NewId(const Identity::RandomSource& random) {
   Id128 id;
-  std::memcpy(id.data(), SystemRandomBytes(16).data(), 16);
+  std::memcpy(id.data(), random(16).data(), 16);
   return id;
+}
+
+uint64_t NewNumber(const Identity::RandomSource& random) {
+  uint64_t number;
+  std::memcpy(&number, random(8).data(), 8);
+  return number;
 }
 
 std::string Path(const std::string& dir) { return dir + "/identity"; }
@@ -72,7 +77,8 @@ Result<Identity> Decode(std::string_view bytes, const std::string& path) {
 
 std::string Identity::node_id_hex() const { return Id128Digits(node_id); }
 
-Result<Identity> Identity::LoadOrCreate(FileSystem* fs, const std::string& dir, bool* created) {
+Result<Identity> Identity::LoadOrCreate(FileSystem* fs, const std::string& dir, bool* created,
+                                        const RandomSource& random) {
   *created = !fs->Exists(Path(dir));
   if (!*created) {
     Result<std::string> bytes = fs->ReadWhole(Path(dir));
@@ -80,10 +86,10 @@ Result<Identity> Identity::LoadOrCreate(FileSystem* fs, const std::string& dir, 
     return Decode(*bytes, Path(dir));
   }
   Identity id;
-  id.node_id = NewId();
-  id.directory_id = SystemRandom64();
-  id.seed = SystemRandom64();
-  id.actors.push_back(NewId());
+  id.node_id = NewId(random);
+  id.directory_id = NewNumber(random);
+  id.seed = NewNumber(random);
+  id.actors.push_back(NewId(random));
   id.clean = true;
   return id;
 }
@@ -93,9 +99,9 @@ bool Identity::MustRotate(const std::string& boot_id_now, uint64_t fingerprint_n
   return !same_place || !(clean || boot_id == boot_id_now);
 }
 
-void Identity::Rotate() {
+void Identity::Rotate(const RandomSource& random) {
   if (actors.size() >= kActorsMax) return;
-  actors.push_back(NewId());
+  actors.push_back(NewId(random));
   own = uint16_t(actors.size() - 1);
 }
 

@@ -9,17 +9,20 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "base/id128.h"
+#include "base/random.h"
 #include "base/status.h"
 #include "storage/file_system.h"
 
 namespace redynamo {
 
 struct Identity {
+  using RandomSource = std::function<std::string(size_t bytes)>;
   static constexpr uint32_t kFormatVersion = 2;  // 1: all actors are own ones, the last is in use
 
   Id128 node_id{};
@@ -36,10 +39,11 @@ struct Identity {
 
   // Reads dir/identity, or makes a new one. kUnsupported for a newer format, kCorruption when the
   // checksum fails. `created` tells which.
-  static Result<Identity> LoadOrCreate(FileSystem* fs, const std::string& dir, bool* created);
+  static Result<Identity> LoadOrCreate(FileSystem* fs, const std::string& dir, bool* created,
+                                       const RandomSource& random = SystemRandomBytes);
   // Whether a start with this identity must rotate (`boot_id`, `fingerprint`: of now).
   bool MustRotate(const std::string& boot_id_now, uint64_t fingerprint_now) const;
-  void Rotate();
+  void Rotate(const RandomSource& random = SystemRandomBytes);
   // The local index of a foreign actor, new if need be: then Save must follow before it is used in
   // anything that is written. kNoSpace when there are too many.
   Result<uint16_t> Intern(const Id128& actor);

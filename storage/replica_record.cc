@@ -66,7 +66,7 @@ void ReplicaSide::ReplayedOwn(std::string_view record) {
 
 Status ReplicaSide::SaveActors() {
   engine_.hasher_.SetActors(engine_.identity_.actors);
-  return engine_.identity_.Save(&PosixFileSystem(), engine_.options_.dir);
+  return engine_.identity_.Save(&engine_.environment_.files(), engine_.options_.dir);
 }
 
 Result<std::vector<uint16_t>> ReplicaSide::Intern(const std::vector<Id128>& actors, bool save) {
@@ -98,7 +98,7 @@ Result<std::vector<uint16_t>> ReplicaSide::Intern(const std::vector<Id128>& acto
 Status ReplicaSide::RotateActor() {
   CHECK_THAT(!engine_.record_);
   size_t before = engine_.identity_.actors.size();
-  engine_.identity_.Rotate();
+  engine_.identity_.Rotate(engine_.RandomSource());
   if (engine_.identity_.actors.size() == before) {
     return {StatusCode::kNoSpace, "this data directory has had too many actors"};
   }
