@@ -78,8 +78,9 @@ class Group:
             wait_until(self.nodes[0].answers, 60)
             self.nodes += [Process(port, command + ["--replicaof", f"127.0.0.1 {ports[0]}"])
                            for port in ports[1:]]
-            ready = wait_until(lambda: self.nodes[0].info("replication", "connected_slaves") == 2,
-                               60)
+            # Connected is not enough: until the first copy is there, WAIT counts nobody.
+            ready = wait_until(lambda: self.nodes[0].command("INFO", "replication").count(
+                "state=online") == 2, 60)
         else:
             seeds = ",".join(f"127.0.0.1:{port + 1000}" for port in ports)
             self.nodes = [Process(port, [OURS, "--appendfsync", fsync, "--ring-port",

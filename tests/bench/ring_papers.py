@@ -4,7 +4,7 @@
 
     tests/bench/ring_papers.py [--only PART,...] [--quick] [--json FILE]
 
-versions      concurrent versions that a read sees (Dynamo, section 6.3), with writers that merge
+versions      concurrent versions that a read sees (Dynamo, section 6.3), with 8 writers that merge
               what they have read, by contexts, by way of all nodes: all nodes up, and one that is
               killed and comes back
 coordination  by the server (any node takes the request and forwards it) and by the client (a
@@ -70,7 +70,7 @@ def percentile(values, percent):
 
 # --- versions ---
 
-def shop(ports, number, stop, seen):
+def shop(ports, number, spread, stop, seen):
     """Reads a cart of few popular ones and puts it back with something more in it."""
     source = random.Random(number)
     turn = number
@@ -78,7 +78,7 @@ def shop(ports, number, stop, seen):
         try:
             client = Client(ports[turn % len(ports)])
             while not stop.is_set():
-                key = f"cart{int(source.paretovariate(1.2))}"
+                key = f"cart{int(source.paretovariate(1.2) * spread)}"
                 read = client.call("RING.GET", key)
                 values, context = read if read else ([], b"")
                 seen.append(len(values))
@@ -89,19 +89,21 @@ def shop(ports, number, stop, seen):
 
 def versions(args, results):
     seconds = 5 if args.quick else 30
-    for name in ("all nodes up", "one node killed and back, over and over"):
+    for name, spread in (("carts, all nodes up", 1000),
+                         ("carts, one node killed and back, over and over", 1000),
+                         ("one hot key, all nodes up", 1)):
         group = Group("ours", "everysec")
         ports = [node.port for node in group.nodes]
         stop, seen = threading.Event(), [[] for _ in range(8)]
-        shoppers = [threading.Thread(target=shop, args=(ports, i, stop, seen[i]), daemon=True)
-                    for i in range(len(seen))]
+        shoppers = [threading.Thread(target=shop, args=(ports, i, spread, stop, counts),
+                                     daemon=True) for i, counts in enumerate(seen)]
         for shopper in shoppers:
             shopper.start()
         end = time.monotonic() + seconds
         turn = 0
         while time.monotonic() < end:
             wait_until(lambda: False, 2)
-            if not name.startswith("all"):
+            if "killed" in name:
                 victim = group.nodes[turn % 3]
                 turn += 1
                 victim.kill()
