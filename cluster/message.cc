@@ -148,25 +148,25 @@ Status PingReqReply::Decode(std::string_view payload, PingReqReply* out) {
 
 void Gossip::EncodeTo(std::string* out) const {
   PutVarint(out, ring_epoch);
-  PutVarint(out, queue_length);
   PutVarint(out, members.size());
   for (const Member& member : members) {
     PutId(out, member.node_id);
-    PutFixed64(out, member.process);
+    PutVarint(out, member.incarnation);
     PutVarint(out, uint64_t(member.state));
+    if (member.state == MemberState::kSuspect) PutId(out, member.accuser);
   }
 }
 
 Status Gossip::Decode(std::string_view payload, Gossip* out) {
   FieldReader in(payload);
   out->ring_epoch = in.Number();
-  out->queue_length = in.Number();
-  size_t count = in.Count(kMembersMax, sizeof(Id128) + 8 + 1);
+  size_t count = in.Count(kMembersMax, sizeof(Id128) + 1 + 1);
   out->members.resize(count);
   for (Member& member : out->members) {
     member.node_id = in.Id();
-    member.process = in.Hash();
+    member.incarnation = in.Number(kIncarnationMax);
     member.state = in.Choice(MemberState::kDown);
+    if (member.state == MemberState::kSuspect) member.accuser = in.Id();
   }
   return in.Finish(kKind);
 }

@@ -29,7 +29,7 @@ struct Hello {
   static constexpr MessageKind kKind = MessageKind::kHello;
   uint32_t version = kWireVersion;         // newest that the sender speaks
   uint32_t oldest_version = kWireVersion;  // oldest that it understands
-  uint64_t capabilities = 0;               // bits; the ring uses what all members have
+  uint64_t capabilities = kCapabilities;   // bits of Capability: what else the sender understands
   Id128 cluster_id{};                      // all zero: belongs to no ring yet
   Id128 node_id{};
   Id128 actor{};            // under which it writes now; another one after a rotation
@@ -88,18 +88,18 @@ struct PingReqReply {
   bool operator==(const PingReqReply&) const = default;
 };
 
-// What a node thinks of others, and how busy it is.
+// What a node thinks of others (failure_detector.h).
 enum class MemberState : uint8_t { kAlive = 0, kSuspect = 1, kDown = 2 };
 struct Gossip {
   static constexpr MessageKind kKind = MessageKind::kGossip;
   struct Member {
     Id128 node_id{};
-    uint64_t process = 0;  // the life that is meant
+    uint64_t incarnation = 0;
     MemberState state = MemberState::kAlive;
+    Id128 accuser{};  // kSuspect: who has asked, and found nobody that reaches it
     bool operator==(const Member&) const = default;
   };
   uint64_t ring_epoch = 0;
-  uint64_t queue_length = 0;      // requests that wait in the sender
   std::vector<Member> members{};  // at most kMembersMax
 
   void EncodeTo(std::string* out) const;

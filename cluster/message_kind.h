@@ -55,6 +55,13 @@ bool IsKnownMessageKind(uint8_t kind);
 // "EVENTS", "PULL_BATCH": for log lines and INFO. "?" when unknown.
 std::string_view MessageName(MessageKind kind);
 
+// Bits of Hello::capabilities. What a bit stands for is sent to those only who have said it; once
+// given out a bit keeps its meaning.
+enum Capability : uint64_t {
+  kGossips = 1 << 0,  // PING_REQ, PING_REQ_REPLY, GOSSIP
+};
+inline constexpr uint64_t kCapabilities = kGossips;
+
 // --- bounds ---
 inline constexpr uint32_t kWireVersion = 1;  // of the coding of this header
 inline constexpr size_t kAddressBytesMax = 300;
@@ -65,6 +72,7 @@ inline constexpr uint32_t kPartitionsMax = 16384;  // a partition is a range of 
 inline constexpr uint32_t kDatabaseMax = 65535;
 inline constexpr size_t kMembersMax = 1024;  // of a ring
 inline constexpr size_t kRingDocumentBytesMax = 32u << 20;
+inline constexpr uint64_t kIncarnationMax = 1ull << 62;
 inline constexpr uint64_t kBallotRoundMax = 1ull << 62;
 inline constexpr size_t kLeavesMax = 1u << 20;          // of a partition: slots of all databases
 inline constexpr size_t kForwardArgsMax = 1024 * 1024;  // as many as a client may send

@@ -64,7 +64,11 @@ bool Node::Healthy(const Id128& peer) const {
 
 void Node::OnPeerUp(const wire::Hello& hello) {
   PeerHealth& health = peers_[hello.node_id];
-  health = {.up = true, .heard_ms = NowMs(), .ring_epoch = hello.ring_epoch, .actor = hello.actor};
+  health = {.up = true,
+            .heard_ms = NowMs(),
+            .ring_epoch = hello.ring_epoch,
+            .actor = hello.actor,
+            .capabilities = hello.capabilities};
   LogNotice("Peer " + hello.ring_address + " is connected");
   if (forming_) links_.Send(hello.node_id, forming_->Message());
   if (candidate_ && !document_) OfferSelf(hello.node_id);
@@ -140,6 +144,37 @@ void Node::UpdateSuspects() {
     health.suspect = silent;
   }
   if (changed) HealthChanged();
+}
+
+// --- what others think ---
+
+Status Node::On(const Id128& peer, const wire::PingReq& message) {
+  return detector_ && InRing(peer) ? detector_->On(peer, message) : Status::Ok();
+}
+
+Status Node::On(const Id128& peer, const wire::PingReqReply& message) {
+  return detector_ && InRing(peer) ? detector_->On(peer, message) : Status::Ok();
+}
+
+Status Node::On(const Id128& peer, const wire::Gossip& message) {
+  LearnEpoch(peer, message.ring_epoch);
+  return detector_ && InRing(peer) ? detector_->On(peer, message) : Status::Ok();
+}
+
+void Node::LogOpinion(const Id128& id, const FailureDetector::Opinion& opinion) const {
+  std::optional<MemberIndex> index = document_->Find(NodeId{id});
+  std::string name = index ? document_->members[*index].ring_address.ToString() : Id128Digits(id);
+  switch (opinion.state) {
+    case wire::MemberState::kAlive: LogNotice("Node " + name + " is alive again"); break;
+    case wire::MemberState::kSuspect:
+      LogNotice("Node " + name + " is suspect: none of those asked can reach it");
+      break;
+    case wire::MemberState::kDown:
+      LogWarning("Node " + name +
+                 " is down, as far as all members that were asked can tell. Start it again, or "
+                 "see RING.REPLACE");
+      break;
+  }
 }
 
 // --- peers' events and questions ---
@@ -318,6 +353,7 @@ void Node::Tick() {
   }
   for (uint64_t id : late) EndForward(id, {ForwardOutcome::kUnknown, {}});
   UpdateSuspects();
+  if (detector_) detector_->Tick(now_ms);
   if (fresh_reads_) fresh_reads_->Tick(now_ms);
   if (fresh_partitions_) fresh_partitions_->Tick(now_ms);
   serving_pace_.Tick(now_ms);

@@ -35,6 +35,7 @@
 #include "base/random.h"
 #include "cluster/event_inbox.h"
 #include "cluster/exchange.h"
+#include "cluster/failure_detector.h"
 #include "cluster/forming.h"
 #include "cluster/fresh_partitions.h"
 #include "cluster/fresh_reads.h"
@@ -204,6 +205,8 @@ class Node : public LinkEvents, private Membership::Surroundings {
   // The order in which others stand in for homes of the partition that cannot be reached; only
   // those that can be.
   const std::vector<Id128>& FallbacksOf(int partition) const;
+  // What the members think of each other; null while there is no ring.
+  const FailureDetector* detector() const { return detector_.get(); }
   const Exchange* exchange() const { return exchange_.get(); }
   Merkle* merkle() const { return merkle_.get(); }
   const FreshReads* fresh_reads() const { return fresh_reads_.get(); }
@@ -235,6 +238,9 @@ class Node : public LinkEvents, private Membership::Surroundings {
   Status On(const Id128& peer, const wire::Read& message);
   Status On(const Id128& peer, const wire::Forward& message);
   Status On(const Id128& peer, const wire::ForwardReply& message);
+  Status On(const Id128& peer, const wire::PingReq& message);
+  Status On(const Id128& peer, const wire::PingReqReply& message);
+  Status On(const Id128& peer, const wire::Gossip& message);
   template <typename Message>
   Status On(const Id128& peer, const Message& message);
 
@@ -242,6 +248,8 @@ class Node : public LinkEvents, private Membership::Surroundings {
   bool IsMember(const Id128& id) const;
   void Introduce();
   void MakeMembership();
+  void MakeDetector();
+  void LogOpinion(const Id128& id, const FailureDetector::Opinion& opinion) const;
   void Adopt(RingDocument document);
   void ViewsChanged();
   void HealthChanged();
@@ -290,6 +298,7 @@ class Node : public LinkEvents, private Membership::Surroundings {
   bool asks_ = false;
   std::map<Id128, Member> candidates_;  // blank nodes with a link
   std::unique_ptr<Membership> membership_;
+  std::unique_ptr<FailureDetector> detector_;
   int64_t next_progress_ms_ = 0;
   size_t said_finished_ = 0;  // partitions
   ServingPace serving_pace_;
@@ -319,6 +328,7 @@ class Node : public LinkEvents, private Membership::Surroundings {
     int64_t down_since_ms = 0;
     uint64_t ring_epoch = 0;
     Id128 actor{};
+    uint64_t capabilities = 0;
     // Acknowledgements under a newer document than this node has: counted once it is here.
     uint64_t early_ack = 0, early_ack_epoch = 0;
   };

@@ -97,9 +97,31 @@ void Node::LinkMembers() {
 }
 
 // What is under way is counted by the newest view from here on.
+void Node::MakeDetector() {
+  FailureDetector::Surroundings around;
+  around.reaches = [this](const Id128& id) { return Healthy(id); };
+  around.speaks = [this](const Id128& id) {
+    auto it = peers_.find(id);
+    return it != peers_.end() && it->second.capabilities & kGossips;
+  };
+  around.send = [this](const Id128& peer, Message message) { links_.Send(peer, message); };
+  around.changed = [this](const Id128& id, const FailureDetector::Opinion& opinion) {
+    LogOpinion(id, opinion);
+  };
+  around.ring_epoch = [this] { return document_->epoch; };
+  detector_ = std::make_unique<FailureDetector>(
+      self_, uint64_t(std::max<int64_t>(0, clock_.WallMs())), random_.Next(), std::move(around));
+}
+
 void Node::ViewsChanged() {
   views_changed_ms_ = NowMs();
   fallbacks_.clear();
+  if (!detector_) MakeDetector();
+  std::vector<Id128> others;
+  for (const Member& member : document_->members) {
+    if (member.in_ring() && member.id.bytes != self_) others.push_back(member.id.bytes);
+  }
+  detector_->SetMembers(others);
   if (engine_) engine_->KeepDots(document_->members.size() > 1);
   LinkMembers();
   if (exchange_) exchange_->ViewsChanged();

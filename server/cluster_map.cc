@@ -12,15 +12,14 @@
 namespace redynamo {
 namespace {
 
-// "fail?" is Redis' word for a node that this one doubts, "fail" for one that all do. Only this
-// node's own links are known here; one that is lost stands for both.
+// "fail?" is Redis' word for a node that this one doubts, "fail" for one that all do.
 std::string_view HealthFlag(const ClusterNode& node) {
-  if (!node.linked) return ",fail";
-  return node.answers ? "" : ",fail?";
+  if (node.down) return ",fail";
+  return node.linked && node.answers ? "" : ",fail?";
 }
 
 std::string_view HealthWord(const ClusterNode& node) {
-  return node.linked && node.answers ? "online" : "fail";
+  return node.linked && node.answers && !node.down ? "online" : "fail";
 }
 
 }  // namespace

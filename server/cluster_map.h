@@ -28,6 +28,7 @@ struct ClusterNode {
   bool self = false;
   bool linked = true;            // this node has a link with it; with itself always
   bool answers = true;           // and it does not owe answers
+  bool down = false;             // as the members of the ring think
   std::vector<SlotRange> slots;  // in order, apart from each other
   bool operator==(const ClusterNode&) const = default;
 };

@@ -103,6 +103,8 @@ void ClusterView::AddMembers(const Ring& ring, ClusterMap* map) const {
     ClusterNode other = Announced(member, links);
     if (other.port == 0) continue;
     other.answers = node.Healthy(other.id);
+    other.down =
+        node.detector() && node.detector()->OpinionOf(other.id).state == wire::MemberState::kDown;
     map->nodes.push_back(std::move(other));
   }
 }

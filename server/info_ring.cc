@@ -59,6 +59,22 @@ void WriteReplication(const Node& node, InfoWriter& out) {
   }
 }
 
+void WriteHealth(const Node& node, InfoWriter& out) {
+  const FailureDetector* detector = node.detector();
+  if (!detector) return;
+  auto in_state = [&](wire::MemberState state) {
+    return std::ranges::count_if(node.document().members, [&](const Member& member) {
+      return member.in_ring() && detector->OpinionOf(member.id.bytes).state == state;
+    });
+  };
+  out.Field("ring_nodes_suspect", in_state(wire::MemberState::kSuspect));
+  out.Field("ring_nodes_down", in_state(wire::MemberState::kDown));
+  out.Field("ring_probes_by_others", detector->stats().probes);
+  out.Field("ring_suspicions", detector->stats().suspected);
+  out.Field("ring_suspicions_refuted", detector->stats().refuted);
+  out.Field("ring_awareness", detector->awareness());
+}
+
 }  // namespace
 
 void WriteRingSection(const InfoSource& source, InfoWriter& out) {
@@ -88,6 +104,7 @@ void WriteRingSection(const InfoSource& source, InfoWriter& out) {
   out.Field("ring_quorum_failures", ring->quorum_failures());
   out.Field("ring_events_joined", node.events_joined());
   out.Field("ring_forwards", node.forwards_sent());
+  WriteHealth(node, out);
   WriteReplication(node, out);
   out.Field("ring_messages_published", ring->pubsub().sent());
   out.Field("ring_messages_dropped", ring->pubsub().dropped());

@@ -286,6 +286,8 @@ void Ring::NoteHealth() {
   std::vector<bool> healthy;
   for (const Member& member : node_->document().members) {
     healthy.push_back(node_->Healthy(member.id.bytes));
+    healthy.push_back(node_->detector()->OpinionOf(member.id.bytes).state !=
+                      wire::MemberState::kDown);
   }
   if (healthy == healthy_) return;
   healthy_ = std::move(healthy);

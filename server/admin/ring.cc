@@ -51,6 +51,34 @@ std::string RoundTrip(const std::vector<LinkReport>& links, const Id128& id) {
   return "-";
 }
 
+// What the members have come to think of each other.
+std::string_view OpinionText(const FailureDetector::Opinion& opinion) {
+  switch (opinion.state) {
+    case wire::MemberState::kSuspect: return "suspect";
+    case wire::MemberState::kDown: return "down";
+    case wire::MemberState::kAlive: break;
+  }
+  return opinion.only_others ? "alive, by way of others" : "alive";
+}
+
+// A line for each member that is in doubt.
+std::string DoubtsText(const Node& node, int64_t now_ms) {
+  std::string text;
+  if (!node.detector()) return text;
+  for (const Member& member : node.document().members) {
+    FailureDetector::Opinion opinion = node.detector()->OpinionOf(member.id.bytes);
+    bool well = opinion.state == wire::MemberState::kAlive && !opinion.only_others;
+    if (well || !member.in_ring()) continue;
+    text +=
+        fmt::format("\nhealth   {} is {}", member.ring_address.ToString(), OpinionText(opinion));
+    if (opinion.since_ms > 0 && opinion.state != wire::MemberState::kAlive) {
+      text += fmt::format(", for {} s", (now_ms - opinion.since_ms) / 1000);
+    }
+    if (opinion.state == wire::MemberState::kAlive) text += ": this node does not reach it itself";
+  }
+  return text.empty() ? text : text + "\n";
+}
+
 std::string_view StateText(MemberState state) {
   switch (state) {
     case MemberState::kJoining: return "joins";
@@ -87,7 +115,7 @@ std::string ChangeText(const Node& node) {
     int left = step->begun + step->remaining;
     text += "         " + ProgressBar(document.partitions() - left, document.partitions()) +
             " are where they belong\n";
-    for (const std::string& line : step->waiting) text += "         waits: " + line + "\n";
+    for (const std::string& line : step->waiting) text += "         " + line + "\n";
   } else {
     text += "         the claimant, the first member that can be reached, knows how much is left\n";
   }
@@ -164,6 +192,7 @@ Reply RingStatus(CommandContext& context, ArgReader&) {
                         StateText(member.state), HealthOf(node, ring->links(), id),
                         RoundTrip(reports, id), replicas, first, behind);
   }
+  text += DoubtsText(node, context.server.clock().MonotonicUs() / 1000);
   return Reply::Verbatim(text + FiguresText(*ring));
 }
 
@@ -179,6 +208,10 @@ Reply RingNodes(CommandContext& context, ArgReader&) {
         .AddBulk(RingAddress{member.client_host, member.client_port}.ToString());
     map.AddView("is").AddView(StateText(member.state));
     map.AddView("state").AddView(HealthOf(ring->node(), ring->links(), member.id.bytes));
+    FailureDetector::Opinion opinion;
+    const FailureDetector* detector = ring->node().detector();
+    if (detector) opinion = detector->OpinionOf(member.id.bytes);
+    map.AddView("ring-state").AddView(OpinionText(opinion));
     map.AddView("host").AddBulk(member.host);
     map.AddView("zone").AddBulk(member.zone);
     map.AddView("weight").AddInteger(member.weight);

@@ -79,8 +79,9 @@ void ForEachMessage(Visit&& visit) {
   visit(PingReq{.request_id = 300, .target = Id(9)});
   visit(PingReqReply{.request_id = 300, .target = Id(9), .reachable = true});
   visit(Gossip{.ring_epoch = 4,
-               .queue_length = 100,
-               .members = {{Id(1), 7, MemberState::kAlive}, {Id(2), 8, MemberState::kDown}}});
+               .members = {{Id(1), 7, MemberState::kAlive, {}},
+                           {Id(2), kIncarnationMax, MemberState::kDown, {}},
+                           {Id(3), 9, MemberState::kSuspect, Id(4)}}});
   visit(RingGet{.have_epoch = 128});
   visit(RingDocument{.epoch = 5, .document = std::string_view("a\0b", 3)});
   visit(JoinRefused{.reason = "no"});

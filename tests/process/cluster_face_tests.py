@@ -288,9 +288,15 @@ def coordinators_change_with_the_nodes():
                    if port != victim.cluster_port)
         expect(kept, "slots of living nodes have moved")
         with Client(rest[0].cluster_port) as client:
-            lines = client.call("CLUSTER", "NODES").decode().splitlines()
-            lost = next(line for line in lines if f":{victim.cluster_port}@" in line).split()
-            expect(lost[2] == "master,fail" and lost[7:] == ["disconnected"], f"{lost}")
+            def line_of_lost():
+                lines = client.call("CLUSTER", "NODES").decode().splitlines()
+                return next(line for line in lines if f":{victim.cluster_port}@" in line).split()
+
+            lost = line_of_lost()  # doubted by this node at once, given up by all when it is sure
+            expect(lost[2] in ("master,fail?", "master,fail"), f"{lost}")
+            wait_until(lambda: line_of_lost()[2] == "master,fail", 30,
+                       "the ring calls it down")
+            expect(line_of_lost()[7:] == ["disconnected"], f"{lost}")
             expect(b"cluster_state:ok" in client.call("CLUSTER", "INFO"), "cluster_state")
             key = key_at(during, rest[1].cluster_port, client)
             expect(moved(client.call("SET", key, 1)) == rest[1].cluster_port, "MOVED to the next")

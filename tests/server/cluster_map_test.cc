@@ -35,6 +35,7 @@ ClusterMap Three() {
   map.nodes[0].self = true;
   map.nodes[1].answers = false;
   map.nodes[2].linked = map.nodes[2].answers = false;
+  map.nodes[2].down = true;
   for (uint16_t slot = 0; slot < 10; slot++) AddSlot(slot, &map.nodes[slot == 5 ? 1 : 0]);
   for (uint16_t slot = 10; slot < 16384; slot++) AddSlot(slot, &map.nodes[1]);
   return map;

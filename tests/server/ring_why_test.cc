@@ -76,15 +76,18 @@ TEST_CASE("ring: RING.WHY names the last repair") {
   std::string key = ring.KeyOf(1);
   CHECK(client("SET " + key + " value1") == "+OK\r\n");
   REQUIRE(ring.Settle());
-  for (int other : {0, 2}) ring.network().Cut(ring.node(1).id(), ring.node(other).id());
-  ring.Pass(100);
-  CHECK(client("SET " + key + " value2") == "+OK\r\n");
   CHECK(Count(client("RING.WHY " + key), "\r\nread\r\n") == 0);
-  ring.network().HealAll();
-  REQUIRE(ring.StepUntil([&] { return ring.node(1).node().Healthy(ring.node(2).id()); }));
-  // It coordinates the read before it has caught up.
-  CHECK(lagging("GET " + key) == "$6\r\nvalue2\r\n");
-  CHECK(Repaired(ring) >= 1);  // two, when the first replica asked was slow to answer
+  // It coordinates a read before it has caught up; now and then exchange is faster.
+  for (int round = 0; round < 20 && Repaired(ring) == 0; round++) {
+    for (int other : {0, 2}) ring.network().Cut(ring.node(1).id(), ring.node(other).id());
+    ring.Pass(100);
+    CHECK(client("SET " + key + " value2") == "+OK\r\n");
+    ring.Pass(2000);  // so that the link does not bring what its sender still remembers
+    ring.network().HealAll();
+    REQUIRE(ring.StepUntil([&] { return ring.node(1).node().Healthy(ring.node(2).id()); }));
+    CHECK(lagging("GET " + key) == "$6\r\nvalue2\r\n");
+  }
+  CHECK(Repaired(ring) >= 1);
   std::string reply = client("RING.WHY " + key);
   CHECK(Count(reply, "\r\nread\r\n") == 1);
   CHECK(Count(reply, "value2") == 3);
