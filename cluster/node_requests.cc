@@ -55,7 +55,8 @@ NodeQuorum Node::Counted(const NodeQuorum& usual, const RequestQuorum& quorum, i
   NodeQuorum counted = usual;
   if (quorum.n > 0 && quorum.n < counted.members.size()) {
     auto healthy = [this](const Id128& id) { return Healthy(id); };
-    if (Sloppy(quorum)) std::ranges::stable_partition(counted.members, healthy);
+    if (Sloppy(quorum))
+      std::stable_partition(counted.members.begin(), counted.members.end(), healthy);
     counted.members.resize(quorum.n);
   }
   if (needed > 0) counted.needed = needed;

@@ -117,6 +117,8 @@ Identity::RandomSource EngineImpl::RandomSource() {
 
 bool EngineImpl::RunBackground() {
   bool ran = false;
+  // An error has reached on_fatal, as a sync thread's would.
+  if (!log_->SyncIfDue().ok()) return false;
   for (Background* pool :
        {background_.get(), scrub_pool_.get(), expire_pool_.get(), free_pool_.get()}) {
     ran = pool->RunPosted() || ran;

@@ -305,6 +305,11 @@ void Log::SetSyncMode(SyncMode mode) { state_->syncer->SetMode(mode); }
 
 void Log::RequestSync() { state_->syncer->RequestSync(); }
 
+Status Log::SyncIfDue() {
+  if (state_->closed) return Closed();
+  return state_->syncer->SyncIfDue();
+}
+
 Status Log::SyncNow() {
   if (state_->closed) return Closed();
   return state_->syncer->SyncNow();

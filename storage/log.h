@@ -59,7 +59,8 @@ struct LogOptions {
   // Go on behind bad records and holes instead of refusing to open; the report counts what is lost.
   bool salvage = false;
   // false: no thread is started. Segments are then prepared and removed by the calling thread and
-  // nothing is synced but by SyncNow. For the simulator and for tests that count calls.
+  // nothing is synced but by SyncNow and SyncIfDue. For the simulator and for tests that count
+  // calls.
   bool background_threads = true;
   const Clock* clock = &SystemClock();
   // Called by the sync thread after synced() has moved; must not block or call the log.
@@ -167,6 +168,8 @@ class Log {
 
   // Blocks until all that was written is synced.
   Status SyncNow();
+  // Without threads: syncs what the sync thread would have synced by now.
+  Status SyncIfDue();
   // Orderly end: writes, syncs, notes it on disk, stops the threads. Further calls get kShutdown.
   Status Close();
 

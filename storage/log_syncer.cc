@@ -118,6 +118,12 @@ Status LogSyncer::SyncNow() {
   return fatal_->failed() ? fatal_->status() : Status::Ok();
 }
 
+Status LogSyncer::SyncIfDue() {
+  std::unique_lock lock(mutex_);
+  if (!fatal_->failed() && Due()) SyncOnce(&lock);
+  return fatal_->failed() ? fatal_->status() : Status::Ok();
+}
+
 void LogSyncer::Stop() {
   {
     std::lock_guard lock(mutex_);

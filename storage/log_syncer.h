@@ -39,6 +39,8 @@ class LogSyncer {
 
   // Blocks until what Written has told is synced.
   Status SyncNow();
+  // Without a thread: syncs what it would have synced by now.
+  Status SyncIfDue();
 
   // Lets a sync under way finish, begins no other, ends the thread.
   void Stop();

@@ -160,6 +160,12 @@ MemRowStore::MemRowStore() : state_(std::make_shared<State>()) {}
 MemRowStore::~MemRowStore() = default;
 
 // From here on somebody may hold the state: the next change makes a copy.
+std::shared_ptr<MemRowStore> MemRowStore::Clone() {
+  auto copy = std::make_shared<MemRowStore>();
+  copy->state_ = std::make_shared<State>(*Share());
+  return copy;
+}
+
 std::shared_ptr<const MemRowStore::State> MemRowStore::Share() {
   std::lock_guard lock(mutex_);
   shared_ = true;

@@ -38,6 +38,9 @@ class MemRowStore : public RowStore {
   Status VerifyChecksums() override { return Status::Ok(); }
   Status Close() override { return Status::Ok(); }
 
+  // Another store with the same contents.
+  std::shared_ptr<MemRowStore> Clone();
+
   struct State;   // all maps; immutable while a snapshot or iterator holds it
   struct Change;  // a batch to be committed
   void Apply(Change change);

@@ -9,7 +9,6 @@
 #include "base/hash.h"
 #include "base/log_line.h"
 #include "storage/replica_batch.h"
-#include "storage/rocks_row_store.h"
 #include "storage/row_format.h"
 #include "storage/slot_table.h"
 #include "tests/support/sim_ring.h"
@@ -142,7 +141,7 @@ TEST_CASE("merkle: rows damaged on disk are read, found and mended from another 
   Checkpoint(ring, node);
   ring.Crash(1);
   {
-    auto store = RocksRowStore::Open(node.dir() + "/rows", {});
+    auto store = node.machine().OpenRows("data/rows", 0);
     REQUIRE(store.ok());
     auto batch = (*store)->NewIngest();
     auto it = (*store)->NewHeadIterator({}, {});

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whole nodes of a ring in one thread: the real Node on the real Engine, each in a directory of its
-// own, over links that a seed delays, loses and cuts (sim_links.h), under a clock that a test
-// moves.
+// Whole nodes of a ring in one thread: the real Node on the real Engine, each on a machine of its
+// own (sim_machine.h), over links that a seed delays, loses and cuts (sim_links.h), under a clock
+// that a test moves. The same seed and calls give the same history.
 //
 //   SimRing ring(3, {.seed = 7});
 //   ring.node(0).Write(...)      a command that this node coordinates; see Settled
@@ -12,7 +12,6 @@
 
 #include <doctest/doctest.h>
 
-#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -23,6 +22,7 @@
 
 #include "cluster/node.h"
 #include "tests/support/sim_links.h"
+#include "tests/support/sim_machine.h"
 
 namespace redynamo {
 
@@ -31,22 +31,28 @@ class SimRing;
 class SimRingNode : public NodeHost, public LinkEvents {
  public:
   SimRingNode(SimRing& ring, int number);
-  ~SimRingNode() override {
-    Stop();
-    std::filesystem::remove_all(dir_);
-  }
+  ~SimRingNode() override { Stop(); }
 
   void Open(uint64_t seed);  // the engine alone
   // In the ring of the document that it has, or else asking to be taken into one.
   void Start();
-  void Stop();                           // as kill -9: what was not written is lost
+  void Stop();  // as kill -9: what was not written is lost
+  // The disk, while the node does not run. All that the node keeps is on it.
+  void PowerLoss(CrashKeeps keeps) { machine_.PowerLoss(keeps); }
+  void Wipe();
+  void KeepCopy() { copy_ = {machine_.Copy(), document, vote_}; }
+  void RestoreCopy();  // REQUIRES: KeepCopy
+  bool has_copy() const { return copy_.has_value(); }
+  SimMachine& machine() { return machine_; }
+  // Nothing becomes durable, nothing is read from disk: the machine is that slow.
+  bool disk_stands_still = false;
+  int64_t clock_ahead_ms = 0;
   std::optional<RingDocument> document;  // as on its disk
   bool asks = true;                      // without one: to be taken in
   bool running() const { return node_ != nullptr; }
   Engine& engine() { return *engine_; }
   Node& node() { return *node_; }
   const Id128& id() const { return id_; }
-  const std::string& dir() const { return dir_; }
   uint64_t engine_clock_hash(int p) const { return engine_->ClockHash(p) % 10000; }
   std::string id_text() const { return std::to_string(number_) + " (" + ShortId(id_) + ")"; }
 
@@ -77,9 +83,27 @@ class SimRingNode : public NodeHost, public LinkEvents {
   }
 
  private:
+  class OwnClock : public Clock {
+   public:
+    explicit OwnClock(const SimRingNode& node) : node_(node) {}
+    int64_t WallMs() const override;
+    int64_t MonotonicUs() const override;
+
+   private:
+    const SimRingNode& node_;
+  };
+  struct Kept {
+    SimMachine::DiskCopy disk;
+    std::optional<RingDocument> document;
+    std::string vote;
+  };
+
   SimRing& ring_;
   int number_;
-  std::string dir_;
+  SimMachine machine_;
+  OwnClock clock_{*this};
+  std::optional<Kept> copy_;
+  bool failed_ = false;  // its log cannot be written any more: the process has to end
   std::string vote_;
   Id128 id_{};
   std::unique_ptr<Engine> engine_;
@@ -91,8 +115,12 @@ class SimRingNode : public NodeHost, public LinkEvents {
 class SimRing {
  public:
   // `n`: replicas of a partition; 0: as many as nodes.
-  SimRing(int nodes, SimLinksOptions options, int n = 0, bool sloppy = true)
-      : options_{.n = n ? n : nodes, .sloppy = sloppy}, network_(options), random_(options.seed) {
+  SimRing(int nodes, SimLinksOptions options, int n = 0, bool sloppy = true,
+          SyncMode sync = SyncMode::kNo)
+      : options_{.n = n ? n : nodes, .sloppy = sloppy},
+        sync_(sync),
+        network_(options),
+        random_(options.seed) {
     for (int i = 0; i < nodes; i++) nodes_.push_back(std::make_unique<SimRingNode>(*this, i));
     for (auto& node : nodes_) node->Open(0);
     Forming forming(SelfOf(0), uint32_t(nodes));
@@ -139,7 +167,7 @@ class SimRing {
     for (auto& node : nodes_) {
       if (!node->running()) continue;
       node->node().Tick();
-      node->engine().Tick(clock_.WallMs(), 1000);
+      node->engine().Tick(clock_.WallMs() + node->clock_ahead_ms, 1000);
       node->Turn();
     }
     for (int round = 0; round < 1000 && network_.Step(); round++) {
@@ -228,26 +256,46 @@ class SimRing {
   ManualClock& clock() { return clock_; }
   Random& random() { return random_; }
   const NodeOptions& options() const { return options_; }
+  SyncMode sync() const { return sync_; }
 
  private:
   NodeOptions options_;
+  SyncMode sync_;
   ManualClock clock_;
   SimNetwork network_;
   Random random_;
   std::vector<std::unique_ptr<SimRingNode>> nodes_;
 };
 
-inline SimRingNode::SimRingNode(SimRing& ring, int number) : ring_(ring), number_(number) {
-  char name[] = "/tmp/sim_ring_XXXXXX";
-  dir_ = mkdtemp(name);
+inline SimRingNode::SimRingNode(SimRing& ring, int number)
+    : ring_(ring), number_(number), machine_(ring.random().Next()) {}
+
+inline int64_t SimRingNode::OwnClock::WallMs() const {
+  return node_.ring_.clock().WallMs() + node_.clock_ahead_ms;
+}
+inline int64_t SimRingNode::OwnClock::MonotonicUs() const {
+  return node_.ring_.clock().MonotonicUs();
+}
+
+inline void SimRingNode::Wipe() {
+  machine_.Wipe();
+  document.reset();
+  vote_.clear();
+}
+
+inline void SimRingNode::RestoreCopy() {
+  machine_.Restore(copy_->disk);
+  document = copy_->document;
+  vote_ = copy_->vote;
 }
 
 inline void SimRingNode::Open(uint64_t seed) {
   EngineOptions options;
-  options.dir = dir_;
+  options.dir = "data";
+  options.environment = &machine_;
   options.databases = 1;
-  options.sync = SyncMode::kNo;
-  options.log_segment_bytes = 1 << 20;
+  options.sync = ring_.sync();
+  options.log_segment_bytes = 64 << 10;
   options.warm_up = false;
   options.keep_dots = true;
   options.seed = seed;
@@ -255,7 +303,8 @@ inline void SimRingNode::Open(uint64_t seed) {
   hooks.on_own_record = [this](const OwnRecord& record) {
     if (node_) node_->OnOwnRecord(record);
   };
-  auto engine = Engine::Open(options, hooks, &ring_.clock());
+  hooks.on_fatal = [this](const Status&) { failed_ = true; };
+  auto engine = Engine::Open(options, hooks, &clock_);
   REQUIRE(engine.ok());
   engine_ = std::move(*engine);
   id_ = engine_->NodeId();
@@ -263,6 +312,7 @@ inline void SimRingNode::Open(uint64_t seed) {
 
 inline void SimRingNode::Start() {
   engine_.reset();
+  failed_ = false;
   Open(document ? document->seed : 0);
   wire::Hello hello;
   hello.node_id = id_;
@@ -273,7 +323,7 @@ inline void SimRingNode::Start() {
   options.databases = 1;
   options.ring_address = options.client_address = ring_.SelfOf(number_).ring_address;
   Links& links = ring_.network().Add(hello, this);
-  node_ = std::make_unique<Node>(ring_.clock(), links, *this, ring_.random().Next(), options);
+  node_ = std::make_unique<Node>(clock_, links, *this, ring_.random().Next(), options);
   if (document) {
     REQUIRE(node_->Join(engine_.get(), *document, vote_).ok());
   } else {
@@ -303,7 +353,7 @@ inline void SimRingNode::Stop() {
 inline void SimRingNode::Write(const std::function<void(Keyspace)>& change,
                                std::function<void(PendingWrites::Outcome)> settled) {
   uint64_t before = node_->last_record();
-  engine_->BeginCommand(ring_.clock().WallMs());
+  engine_->BeginCommand(clock_.WallMs());
   change(engine_->Database(0));
   engine_->EndCommand();
   if (node_->last_record() == before) return;
@@ -313,8 +363,11 @@ inline void SimRingNode::Write(const std::function<void(Keyspace)>& change,
 }
 
 inline void SimRingNode::Turn() {
+  if (!disk_stands_still) engine_->RunBackground();
   engine_->Poll();
-  REQUIRE(engine_->WriteTurn().ok());
+  Status written = engine_->WriteTurn();
+  if (failed_) return Stop();  // as exit code 74
+  REQUIRE_MESSAGE(written.ok(), written.message());
   node_->TurnWritten();
 }
 
