@@ -247,7 +247,7 @@ void RingRegister::Propose(const RingDocument& next, int64_t now_ms, int64_t dea
   if (acceptor_.epoch > next.epoch) {
     return refuse("this node has voted on later documents than it has; it must hear of them first");
   }
-  proposal_.emplace();
+  proposal_ = Proposal();
   proposal_->epoch = next.epoch;
   proposal_->own = EncodeRingDocument(next);
   proposal_->done = std::move(done);

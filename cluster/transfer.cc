@@ -76,7 +76,8 @@ void Transfer::Ask(int partition, Task& task, const Id128& source) {
 }
 
 void Transfer::LogAdvanced(uint64_t position) {
-  for (auto& [partition, task] : tasks_) {
+  for (auto& entry_of : tasks_) {
+    Task& task = entry_of.second;
     if (task.joined.empty()) continue;
     std::erase_if(task.joined, [&](const auto& entry) {
       if (entry.second > position) return false;

@@ -101,7 +101,8 @@ void Gatherer::Start(Session& session, GatherPlan plan) {
   std::vector<size_t> order(plan.parts.size());
   std::iota(order.begin(), order.end(), size_t(0));
   // The others first: they can work meanwhile.
-  std::ranges::stable_partition(order, [&](size_t i) { return plan.parts[i].node != node.self(); });
+  std::stable_partition(order.begin(), order.end(),
+                        [&](size_t i) { return plan.parts[i].node != node.self(); });
   std::vector<GatherPart> parts = std::move(plan.parts);
   for (const GatherPart& part : parts)
     gather.plan.parts.push_back({part.node, {}, {}, part.weight});

@@ -160,7 +160,9 @@ void ReplicaWaits::Ask(uint64_t id, ClientWait& wait) {
   }
   std::string round = FormatInt64(round_ms), replicas = FormatInt64(wait.wish.replicas);
   std::string local = FormatInt64(wait.wish.local);
-  for (auto& [coordinator, part] : wait.parts) {
+  for (auto& entry : wait.parts) {
+    const Id128& coordinator = entry.first;
+    Part& part = entry.second;
     bool enough = part.replicas >= wait.wish.replicas && part.local >= wait.wish.local;
     if (part.asking || (enough && part.answered) || !node_().Healthy(coordinator)) continue;
     part.asking = true;

@@ -121,7 +121,8 @@ inline void CheckRing(SimRing& ring, const History& history) {
     for (int p = 0; p < kPartitionCount; p++) {
       bool home = !node.removed() && node.PlaceOf(p).self_reads;
       if (!home) {
-        CHECK_FALSE(engine.HoldsReplica(p));
+        CHECK_FALSE_MESSAGE(engine.HoldsReplica(p), ring.node(i).id_text(), " keeps partition ", p,
+                            node.removed() ? ", removed" : "", ring.Describe());
         continue;
       }
       auto [it, fresh] = clocks.try_emplace(p, engine.ClockHash(p), 0);

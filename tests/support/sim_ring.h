@@ -203,8 +203,8 @@ class SimRing {
       if (!node->running()) continue;
       const Node& real = node->node();
       if (!real.formed() || real.document().epoch != newest.epoch) return false;
-      if (real.removed()) continue;
-      if (!real.exchange()->AllTold() || real.guests()->partitions() > 0) return false;
+      if (real.guests()->partitions() > 0) return false;
+      if (!real.removed() && !real.exchange()->AllTold()) return false;
     }
     return true;
   }
