@@ -200,14 +200,19 @@ Status Node::On(const Id128& peer, const wire::Events& message) {
 
 void Node::JoinEvents(const Id128& peer, const wire::Events& message) {
   uint64_t place = message.request_id, bytes = message.record.size();
-  engine_->AcceptRecord(message.record, [this, peer, place, bytes](const Accepted& accepted) {
+  bool hint = message.hinted_for != Id128{};
+  engine_->AcceptRecord(message.record, [this, peer, place, bytes, hint](const Accepted& accepted) {
     if (accepted.own_actor_rotated) {
       Introduce();
       if (exchange_) exchange_->SelfRotated();
     }
     if (accepted.status.ok() && !accepted.dot_conflict) {
       events_joined_++;
-      inbox_.Joined(peer, place, accepted.position);
+      if (accepted.lacks_base.empty() || hint || !exchange_) {
+        inbox_.Joined(peer, place, accepted.position);
+      } else {
+        FetchBase(peer, place, accepted.lacks_base[0]);
+      }
       for (const EventId& event : accepted.events) {
         bool guest = guests_ && !PlaceOf(event.partition).self_writes;
         if (guest) guests_->Taken(event.partition, bytes / accepted.events.size(), NowMs());
@@ -221,6 +226,20 @@ void Node::JoinEvents(const Id128& peer, const wire::Events& message) {
     LogWarning(
         "Events of peer " + Id128Digits(peer) + " are refused: " +
         (accepted.dot_conflict ? "a dot is known with other contents" : accepted.status.message()));
+  });
+}
+
+// What an event hangs on has not come from its coordinator yet, which gave it up in time, say. With
+// that one's disk both would be lost, although this one was acknowledged: so it is fetched first.
+void Node::FetchBase(const Id128& peer, uint64_t place, int partition) {
+  exchange_->PullNow(peer, partition, [this, peer, place](const Status& status) {
+    if (status.ok() && engine_) {
+      inbox_.Joined(peer, place, engine_->NewestPosition());
+      return;
+    }
+    inbox_.Refused(peer, place);
+    uint64_t epoch = document_ ? document_->epoch : 0;
+    links_.Send(peer, wire::EventsAck{place, wire::EventsStatus::kOverload, epoch});
   });
 }
 
@@ -347,6 +366,7 @@ void Node::Tick() {
   bool news = transfer_ && transfer_->finished().size() != said_finished_;
   if (news || now_ms >= next_progress_ms_) SayProgress(now_ms);
   writes_.Expire(now_ms);
+  ThickenThin();
   std::vector<uint64_t> late;
   for (const auto& [id, forward] : forwards_) {
     if (forward.sent_ms + forward.timeout_ms + kSuspectMs <= now_ms) late.push_back(id);

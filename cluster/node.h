@@ -258,6 +258,7 @@ class Node : public LinkEvents, private Membership::Surroundings {
   void LearnEpoch(const Id128& peer, uint64_t epoch);
   bool InRing(const Id128& id) const;
   void ForgetRegained();
+  void ThickenThin();
   bool Sloppy(const RequestQuorum& quorum) const;
   NodeQuorum Counted(const NodeQuorum& usual, const RequestQuorum& quorum, int needed) const;
   std::optional<Id128> CoordinatorOf(int partition, bool sloppy) const;
@@ -279,6 +280,7 @@ class Node : public LinkEvents, private Membership::Surroundings {
   std::vector<MemberReport> MemberReports() const override;
   void SendDocument(const Id128& peer);
   void JoinEvents(const Id128& peer, const wire::Events& message);
+  void FetchBase(const Id128& peer, uint64_t place, int partition);
   void EndForward(uint64_t request_id, const ForwardOutcome& outcome);
   void UpdateSuspects();
 

@@ -234,6 +234,24 @@ void Node::ForgetRegained() {
   for (uint16_t partition : regained) writes_.Regained(partition);
 }
 
+// Of what was given up with too few copies, some homes may have it by now. Then what was written
+// since is counted anew.
+void Node::ThickenThin() {
+  if (!exchange_ || writes_.thin().empty()) return;
+  std::vector<uint16_t> thickened;
+  for (uint16_t partition : writes_.thin()) {
+    const Place& place = PlaceOf(partition);
+    std::vector<Id128> missing;
+    exchange_->WritersCover(partition, engine_->ClockOf(partition), &missing);
+    int copies = int(place.writers.size() - missing.size());  // this node, if it is a home, too
+    if (copies >= std::max(place.write_old.needed, place.write_new.needed)) {
+      thickened.push_back(partition);
+    }
+  }
+  for (uint16_t partition : thickened) writes_.Thickened(partition);
+  if (!thickened.empty()) writes_.Refresh(NowMs());
+}
+
 int Node::FewestCopies(uint64_t up_to, const std::function<bool(const Id128&)>& counts) {
   if (!exchange_) return 0;
   int members = 0, uncounted = 0;

@@ -101,13 +101,16 @@ void PendingWrites::Await(uint64_t number, const Waiter& waiter) {
 
 bool PendingWrites::Reached(const Record& record) const {
   const Targets& targets = record.targets;
+  bool thin = std::ranges::any_of(record.partitions,
+                                  [this](uint16_t partition) { return thin_.contains(partition); });
+  bool guests_count = targets.sloppy && !thin;
   return std::all_of(targets.sets.begin(), targets.sets.end(), [&](const HomeSet& set) {
     size_t homes = 0, guests = 0;
     for (const Id128& peer : record.has) {
       homes += Has(set.peers, peer);
       guests += !Has(record.peers, peer);
     }
-    if (targets.sloppy) homes += std::min(guests, set.peers.size() - homes);
+    if (guests_count) homes += std::min(guests, set.peers.size() - homes);
     return int(homes) >= set.needed;
   });
 }
@@ -184,6 +187,7 @@ void PendingWrites::LinkDown(const Id128& peer) {
 void PendingWrites::Expire(int64_t now_ms) {
   for (Record& record : records_) {
     if (record.deadline_ms > now_ms) break;  // deadlines ascend
+    if (!record.settled) thin_.insert(record.partitions.begin(), record.partitions.end());
     Settle(&record, Outcome::kUnknown);
     if (!record.expired && !Everywhere(record)) {
       given_up_.insert(record.partitions.begin(), record.partitions.end());

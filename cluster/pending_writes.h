@@ -110,6 +110,12 @@ class PendingWrites {
   const std::set<uint16_t>& given_up() const { return given_up_; }
   void Regained(uint16_t partition) { given_up_.erase(partition); }
 
+  // Partitions of records that were given up with fewer than W copies. What comes later may hang on
+  // them (an increment on its counter): while they are here, stand-ins do not count, since those
+  // have nothing but what they are sent. Exchange knows when enough homes have them: Thickened.
+  const std::set<uint16_t>& thin() const { return thin_; }
+  void Thickened(uint16_t partition) { thin_.erase(partition); }
+
   // When the oldest record was sent that the peer has neither acknowledged nor refused; 0: none.
   int64_t OwedSince(const Id128& peer) const;
 
@@ -161,7 +167,7 @@ class PendingWrites {
   uint64_t unsettled_ = 0;
   uint64_t kept_bytes_ = 0;
   uint64_t hints_sent_ = 0;
-  std::set<uint16_t> given_up_;
+  std::set<uint16_t> given_up_, thin_;
 };
 
 }  // namespace redynamo

@@ -27,12 +27,13 @@ LOGS = os.path.join(ROOT, "build", "suites")
 SHOWN_LINES_ON_FAILURE = 80
 ORACLE_SEED = "3811126065"
 SANITIZER_ENV = {
+    "SIM_SEEDS": "60",  # of thousands: they are slow under sanitizers
     "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0",
     "UBSAN_OPTIONS": "print_stacktrace=1",
     "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1:ignore_noninstrumented_modules=1:"
                     "suppressions=" + os.path.join(ROOT, "tests", "support", "tsan.supp"),
 }
-SLOWEST = ["storage", "cluster", "server"]
+SLOWEST = ["sim", "storage", "cluster", "server"]
 # What has threads worth a race detector: folder -> doctest filter (empty: all of it).
 TSAN_FILTERS = {"storage": "*log*,*thread*,*engine*,*pool*", "server": ""}
 

@@ -248,8 +248,8 @@ class Engine {
   // background first; `done` is called once, perhaps at once.
   void AcceptRecord(std::string_view bytes, std::function<void(const Accepted&)> done);
   ReplicaClock ClockOf(int partition) const;
-  // The clock, and every dot that irregular rows and clears name beyond it: a replica whose clock
-  // covers this knows all that this one does.
+  // The clock, and every dot that is live in irregular rows beyond it: a replica whose clock covers
+  // this has all that this one has.
   ReplicaClock HandoverClock(int partition) const;
   // ReplicaClock::Hash of it, kept until the clock changes; and 64 bits of what the partition's
   // irregular rows know beyond it (normally 0). Replicas that agree in both agree in all rows.

@@ -45,6 +45,10 @@ struct Accepted {
   uint64_t position = 0;  // of the log; the acknowledgement waits until ReplyPosition() is there
   std::vector<EventId> events;
   std::vector<bool> duplicate;  // per event: it had been seen
+  // Partitions of events that hang on a base which has not been seen here (a counter's increment,
+  // say): if the base is lost with another node's disk, so is the increment. Only what is not there
+  // yet can be lacking: a pull brings it.
+  std::vector<uint16_t> lacks_base;
   // Another content is known here for one of the dots: the sender must rotate its actor. Nothing of
   // that event has been done (it counts as a duplicate).
   bool dot_conflict = false;

@@ -38,17 +38,17 @@ uint64_t BytesOfRow(const Row* row) {
 
 }  // namespace
 
-// Every dot that this replica says anything of.
+// Every dot that this replica has, seen or not. What it merely knows to be removed does not count:
+// the events that removed it are in its clock, or in that of whoever said so; and the removed dot
+// itself may be lost for ever, with the disk of its coordinator, say: then nobody's clock will ever
+// have it.
 PartitionClock ReplicaSide::KnownOf(int partition) const {
   PartitionClock known = engine_.ClockOf(partition);
   const auto& index = engine_.partitions_[partition].irregular;
   if (!index) return known;
-  for (const UnfinishedClear& clear : index->clears) known.Join(clear.rest);
   for (const auto& [key, held] : index->keys) {
-    for (const UnfinishedClear& clear : held.clears) known.Join(clear.rest);
     for (const auto& [id, state] : held.rows) {
       for (const auto& [dot, version] : state.live) known.Add(dot);
-      for (Dot dot : state.gone) known.Add(dot);
     }
   }
   return known;

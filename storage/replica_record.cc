@@ -239,6 +239,17 @@ uint64_t ReplicaSide::LastPositionOf(int partition) const {
   return last;
 }
 
+// After the join of these events, whose dots are local ones by now.
+void ReplicaSide::NoteBases(const std::vector<PortableEvent>& events, Accepted* out) const {
+  for (const PortableEvent& e : events) {
+    for (const auto& [ns, effect] : e.event.effects) {
+      if (effect.base_dot == 0 || engine_.InClock(e.event.partition, effect.base_dot)) continue;
+      out->lacks_base.push_back(e.event.partition);
+      break;
+    }
+  }
+}
+
 void ReplicaSide::FinishRecord(std::string_view bytes, std::vector<PortableEvent>* events,
                                uint64_t hlc, Accepted* out) {
   bool amnesia = false;
@@ -273,7 +284,7 @@ void ReplicaSide::FinishRecord(std::string_view bytes, std::vector<PortableEvent
     out->dot_conflict |= known && known->crc != e.event.crc;
     out->position = std::max(out->position, LastPositionOf(e.event.partition));
   }
-  if (all_seen) return;
+  if (all_seen) return NoteBases(*events, out);
   for (const PortableEvent& e : *events) {
     for (const auto& [ns, effect] : e.event.effects) {
       if (effect.kind == RowKind::kClear && effect.scope >= ClearScope::kNamespace) continue;
@@ -291,6 +302,7 @@ void ReplicaSide::FinishRecord(std::string_view bytes, std::vector<PortableEvent
   for (size_t i = 0; i < events->size(); i++) {
     if (!out->duplicate[i]) TellOf((*events)[i].event);
   }
+  NoteBases(*events, out);
   KeepIndexSmall();
 }
 

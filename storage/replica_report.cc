@@ -60,18 +60,7 @@ ReplicaSide::HashCache& ReplicaSide::Fresh(int partition) {
 }
 
 ReplicaClock ReplicaSide::HandoverClock(int partition) const {
-  ReplicaClock out = ClockOf(partition);
-  const auto& index = engine_.partitions_[size_t(partition)].irregular;
-  if (!index) return out;
-  for (const UnfinishedClear& clear : index->clears) out.Join(Portable(clear.rest));
-  for (const auto& [at, held] : index->keys) {
-    for (const UnfinishedClear& clear : held.clears) out.Join(Portable(clear.rest));
-    for (const auto& [id, state] : held.rows) {
-      for (const auto& [dot, version] : state.live) out.Add(Portable(dot));
-      for (Dot dot : state.gone) out.Add(Portable(dot));
-    }
-  }
-  return out;
+  return Portable(KnownOf(partition));
 }
 
 uint64_t ReplicaSide::ClockHash(int partition) { return Fresh(partition).clock; }

@@ -139,6 +139,7 @@ class ReplicaSide {
                     Accepted* out);
   void FinishBatch(std::string_view bytes, Batch* batch, Accepted* out);
   uint64_t LastPositionOf(int partition) const;
+  void NoteBases(const std::vector<PortableEvent>& events, Accepted* out) const;
   Status JoinEvents(uint64_t end, uint64_t hlc, const std::vector<PortableEvent>& events);
   void TellOf(const EventEffects& event);
   void TellOf(uint16_t ns, std::string_view key);

@@ -137,6 +137,27 @@ TEST_CASE("pending writes: the fewest copies of what is still here, and who lack
   CHECK(f.writes.given_up().empty());
 }
 
+TEST_CASE("pending writes: behind a record with too few copies stand-ins do not count") {
+  Fixture f;
+  f.writes.LinkUp(Peer(3), 0);
+  PendingWrites::Targets wanted{{{{Peer(1), Peer(2)}, 1}}, {{Peer(3), Peer(1)}}, true};
+  f.targets[1] = wanted;
+  f.queue_full = true;
+  f.writes.Await(f.writes.Add("base", {1}, 1000), {7, 100});
+  f.writes.SendNew(0);
+  f.writes.Expire(1000);
+  CHECK(f.settled.at(100) == Outcome::kUnknown);
+  CHECK(f.writes.thin() == std::set<uint16_t>{1});
+  f.queue_full = false;
+  f.writes.Await(f.writes.Add("hangs on it", {1}, 3000), {7, 101});
+  f.writes.SendNew(1000);
+  f.Acknowledge(Peer(3), "hangs on it");
+  CHECK_FALSE(f.settled.contains(101));
+  f.writes.Thickened(1);
+  f.writes.Refresh(1100);
+  CHECK(f.settled.at(101) == Outcome::kReached);
+}
+
 TEST_CASE("pending writes: nothing is sent before the log has it") {
   Fixture f;
   f.writes.LinkUp(Peer(1), 0);

@@ -245,15 +245,19 @@ TEST_CASE("drop: what not every home has is not let go") {
   node.Do([](Keyspace keys) { keys.String("{t}s").Set("unknown to the home"); });
   CHECK(node.side().Drop(kPartition, theirs).code() == StatusCode::kBusy);
   CHECK(node.Get("{t}s") == "unknown to the home");
-  // A removal whose original has not come here.
-  ReplicaNode guest(2), writer(3);
+}
+
+TEST_CASE("drop: whoever has a removal knows as much of it, though its original never comes") {
+  ReplicaNode guest(2), writer(3), home(1);
   std::string first = writer.Do([](Keyspace keys) { keys.String("{t}k").Set("1"); });
   std::string second = writer.Do([](Keyspace keys) { keys.Find("{t}k").Remove(); });
   CHECK(guest.Accept(second).status.ok());
-  ReplicaClock only_second = ClockOf(guest);
-  CHECK(guest.side().Drop(kPartition, only_second).code() == StatusCode::kBusy);
-  CHECK(guest.side().Drop(kPartition, ClockOf(writer)).ok());
+  CHECK(guest.side().Drop(kPartition, {}).code() == StatusCode::kBusy);
+  CHECK(home.Accept(second).status.ok());
+  CHECK(guest.side().Drop(kPartition, ClockOf(home)).ok());
   CHECK(!guest.side().Holds(kPartition));
+  CHECK(home.Accept(first).status.ok());
+  CHECK(home.Get("{t}k") == home.Get("{t}never written"));
 }
 
 TEST_CASE("drop: no drop while a checkpoint captures, and one behind its capture is sound") {

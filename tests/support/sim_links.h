@@ -16,6 +16,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -52,6 +53,11 @@ class SimNetwork {
   void Cut(const Id128& a, const Id128& b);
   void Heal(const Id128& a, const Id128& b);
   void HealAll();
+  // What `from` sends to `to` stays under way, until Flow: as with packets lost in one direction,
+  // or a receiver that stands still. Links know nothing of it; a test that lets time go by cuts
+  // them.
+  void Stall(const Id128& from, const Id128& to) { stalls_.insert({from, to}); }
+  void Flow(const Id128& from, const Id128& to) { stalls_.erase({from, to}); }
 
   // False when nothing is left to happen.
   bool Step();
@@ -60,6 +66,8 @@ class SimNetwork {
 
   uint64_t delivered() const { return delivered_; }  // messages
   uint64_t lost() const { return lost_; }
+  // Of all that was delivered, in its order: the same for the same history.
+  uint64_t digest() const { return digest_; }
 
  private:
   using Pair = std::pair<Id128, Id128>;
@@ -88,7 +96,8 @@ class SimNetwork {
   Random random_;
   std::map<Id128, std::unique_ptr<End>> ends_;
   std::map<Pair, Way> ways_;  // (from, to)
-  std::set<Pair> cuts_;
+  std::set<Pair> cuts_, stalls_;
+  uint64_t digest_ = 0;
   uint64_t processes_ = 0, links_ = 0, delivered_ = 0, lost_ = 0;
 };
 
@@ -178,6 +187,7 @@ inline void SimNetwork::Heal(const Id128& a, const Id128& b) {
 
 inline void SimNetwork::HealAll() {
   cuts_.clear();
+  stalls_.clear();
   LinkAll();
 }
 
@@ -224,7 +234,7 @@ inline void SimNetwork::BreakWay(Way* way) {
 inline bool SimNetwork::Step() {
   std::vector<std::pair<const Pair, Way>*> ready;
   for (auto& entry : ways_) {
-    if (!entry.second.queue.empty()) ready.push_back(&entry);
+    if (!entry.second.queue.empty() && !stalls_.contains(entry.first)) ready.push_back(&entry);
   }
   if (ready.empty()) return false;
   auto& [pair, way] = *ready[random_.Below(ready.size())];
@@ -245,6 +255,9 @@ inline SimNetwork::Event SimNetwork::TakeNext(Way* way) {
 
 inline void SimNetwork::Deliver(const Pair& pair, Way* way, const Event& event) {
   LinkEvents& events = *ends_.at(pair.second)->events;
+  digest_ = digest_ * 0x9e3779b97f4a7c15 + std::hash<std::string>()(event.payload) +
+            std::hash<std::string>()(ShortId(pair.first) + ShortId(pair.second)) +
+            uint64_t(event.kind) * 256 + uint64_t(event.message);
   if (event.kind == Event::kDown) {
     way->seen = 0;
     return events.OnPeerDown(pair.first, LinkDown::kClosed);

@@ -33,7 +33,7 @@ class SimRingNode : public NodeHost, public LinkEvents {
   SimRingNode(SimRing& ring, int number);
   ~SimRingNode() override { Stop(); }
 
-  void Open(uint64_t seed);  // the engine alone
+  bool Open(uint64_t seed);  // the engine alone; false when its disk is full
   // In the ring of the document that it has, or else asking to be taken into one.
   void Start();
   void Stop();  // as kill -9: what was not written is lost
@@ -46,6 +46,7 @@ class SimRingNode : public NodeHost, public LinkEvents {
   SimMachine& machine() { return machine_; }
   // Nothing becomes durable, nothing is read from disk: the machine is that slow.
   bool disk_stands_still = false;
+  bool stands_still = false;  // as SIGSTOP: SimRing::Pause
   int64_t clock_ahead_ms = 0;
   std::optional<RingDocument> document;  // as on its disk
   bool asks = true;                      // without one: to be taken in
@@ -53,9 +54,22 @@ class SimRingNode : public NodeHost, public LinkEvents {
   Engine& engine() { return *engine_; }
   Node& node() { return *node_; }
   const Id128& id() const { return id_; }
-  uint64_t engine_clock_hash(int p) const { return engine_->ClockHash(p) % 10000; }
+  // " 9fe12d8f:1-3,5-17" for each actor: its dots.
+  std::string ClockText(int partition) const {
+    std::string text;
+    for (const auto& [actor, dots] : engine_->ClockOf(partition).actors) {
+      text += " " + ShortId(actor);
+      for (const auto& [first, last] : dots.intervals()) {
+        text +=
+            (text.back() == ' ' ? ":" : ",") + std::to_string(first) + "-" + std::to_string(last);
+      }
+    }
+    return text.empty() ? " (nothing)" : text;
+  }
   std::string id_text() const { return std::to_string(number_) + " (" + ShortId(id_) + ")"; }
 
+  // Reads the key from disk if it is not in memory; false while the disk stands still.
+  bool MakeResident(const std::string& key);
   // Runs `change` as one command. `settled` is called when its outcome is known, at most once.
   void Write(const std::function<void(Keyspace)>& change,
              std::function<void(PendingWrites::Outcome)> settled);
@@ -65,7 +79,7 @@ class SimRingNode : public NodeHost, public LinkEvents {
   void WriteSettled(const PendingWrites::Waiter& waiter, PendingWrites::Outcome outcome) override {
     auto node = waiting_.extract(waiter.reply_id);
     REQUIRE(!node.empty());
-    node.mapped()(outcome);
+    settled_.push_back({node.mapped().position, outcome, std::move(node.mapped().settled)});
   }
   void ForwardArrived(const Id128&, const wire::Forward&) override {}
   Status KeepDocument(const RingDocument& kept) override;
@@ -109,7 +123,18 @@ class SimRingNode : public NodeHost, public LinkEvents {
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Node> node_;
   uint64_t next_reply_ = 1;
-  std::map<uint64_t, std::function<void(PendingWrites::Outcome)>> waiting_;
+  using OnSettled = std::function<void(PendingWrites::Outcome)>;
+  struct Reply {
+    uint64_t position = 0;  // of the own log, which has to be safe too
+    OnSettled settled;
+  };
+  std::map<uint64_t, Reply> waiting_;
+  struct Settled {
+    uint64_t position;
+    PendingWrites::Outcome outcome;
+    OnSettled settled;
+  };
+  std::vector<Settled> settled_;
 };
 
 class SimRing {
@@ -122,7 +147,7 @@ class SimRing {
         network_(options),
         random_(options.seed) {
     for (int i = 0; i < nodes; i++) nodes_.push_back(std::make_unique<SimRingNode>(*this, i));
-    for (auto& node : nodes_) node->Open(0);
+    for (auto& node : nodes_) REQUIRE(node->Open(0));
     Forming forming(SelfOf(0), uint32_t(nodes));
     for (int i = 1; i < nodes; i++) {
       REQUIRE(forming.Learn(Forming(SelfOf(i), uint32_t(nodes)).Message()).ok());
@@ -140,11 +165,20 @@ class SimRing {
   int AddBlank(bool asks = true) {
     nodes_.push_back(std::make_unique<SimRingNode>(*this, size()));
     nodes_.back()->asks = asks;
-    nodes_.back()->Open(0);
+    REQUIRE(nodes_.back()->Open(0));
     Start(size() - 1);
     return size() - 1;
   }
   void Start(int i) { nodes_[size_t(i)]->Start(); }
+  // The node does and hears nothing until Resume.
+  void Pause(int i) {
+    nodes_[size_t(i)]->stands_still = true;
+    for (auto& other : nodes_) network_.Stall(other->id(), nodes_[size_t(i)]->id());
+  }
+  void Resume(int i) {
+    nodes_[size_t(i)]->stands_still = false;
+    for (auto& other : nodes_) network_.Flow(other->id(), nodes_[size_t(i)]->id());
+  }
   void Crash(int i) { nodes_[size_t(i)]->Stop(); }
   Forming::Self SelfOf(int i) const {
     std::string text = "127.0.0.1:" + std::to_string(7000 + i);
@@ -165,21 +199,29 @@ class SimRing {
   void Pass(int64_t ms) {
     clock_.AdvanceMs(ms);
     for (auto& node : nodes_) {
-      if (!node->running()) continue;
+      if (!node->running() || node->stands_still) continue;
       node->node().Tick();
       node->engine().Tick(clock_.WallMs() + node->clock_ahead_ms, 1000);
       node->Turn();
     }
     for (int round = 0; round < 1000 && network_.Step(); round++) {
       for (auto& node : nodes_) {
-        if (node->running()) node->Turn();
+        if (node->running() && !node->stands_still) node->Turn();
       }
+    }
+  }
+  // No faults any more, but for nodes that do not run.
+  void Heal() {
+    network_.HealAll();
+    for (auto& node : nodes_) {
+      node->stands_still = node->disk_stands_still = false;
+      node->machine().files().SetCapacity(SimMachine::kDiskBytes);
     }
   }
   // Until no change is under way, every node knows that all writers have all of it, and nobody
   // keeps anything for others; false when that takes too long. Those in `lost` stay away.
   bool Settle(const std::set<int>& lost = {}) {
-    network_.HealAll();
+    Heal();
     for (int i = 0; i < size(); i++) {
       if (!lost.contains(i) && !nodes_[size_t(i)]->running()) Start(i);
     }
@@ -203,7 +245,7 @@ class SimRing {
       if (!node->running()) continue;
       const Node& real = node->node();
       if (!real.formed() || real.document().epoch != newest.epoch) return false;
-      if (real.guests()->partitions() > 0) return false;
+      if (real.guests()->partitions() > 0 || real.pending_writes().unsettled() > 0) return false;
       if (!real.removed() && !real.exchange()->AllTold()) return false;
     }
     return true;
@@ -228,11 +270,11 @@ class SimRing {
              std::to_string(real.transfer()->running());
       for (const GuestReport& report : real.guests()->Report(0)) {
         out += "\n  keeps " + std::to_string(report.partition) + " owed to " +
-               std::to_string(report.owed_to.size()) + ": clock " +
-               std::to_string(node->engine_clock_hash(report.partition));
+               std::to_string(report.owed_to.size()) + ": clock" +
+               node->ClockText(report.partition);
         for (const auto& other : nodes_) {
           if (!other->running() || !other->node().formed()) continue;
-          out += " " + std::to_string(other->engine_clock_hash(report.partition)) +
+          out += "\n    at " + other->id_text() + ":" + other->ClockText(report.partition) +
                  (other->node().PlaceOf(report.partition).self_writes ? "w" : "") +
                  (other->node().exchange()->GuestsOf(report.partition).empty() ? "" : "g");
         }
@@ -289,7 +331,7 @@ inline void SimRingNode::RestoreCopy() {
   vote_ = copy_->vote;
 }
 
-inline void SimRingNode::Open(uint64_t seed) {
+inline bool SimRingNode::Open(uint64_t seed) {
   EngineOptions options;
   options.dir = "data";
   options.environment = &machine_;
@@ -305,15 +347,19 @@ inline void SimRingNode::Open(uint64_t seed) {
   };
   hooks.on_fatal = [this](const Status&) { failed_ = true; };
   auto engine = Engine::Open(options, hooks, &clock_);
-  REQUIRE(engine.ok());
+  bool full = machine_.files().FreeBytes("data").ok() &&
+              *machine_.files().FreeBytes("data") < SimMachine::kDiskBytes / 2;
+  if (!engine.ok() && full) return false;  // the process says why, and ends
+  REQUIRE_MESSAGE(engine.ok(), engine.status().message());
   engine_ = std::move(*engine);
   id_ = engine_->NodeId();
+  return true;
 }
 
 inline void SimRingNode::Start() {
   engine_.reset();
   failed_ = false;
-  Open(document ? document->seed : 0);
+  if (!Open(document ? document->seed : 0)) return;
   wire::Hello hello;
   hello.node_id = id_;
   if (document) hello.cluster_id = document->cluster_id;
@@ -337,7 +383,7 @@ inline Status SimRingNode::KeepDocument(const RingDocument& kept) {
   if (!first) return Status::Ok();
   node_->SetEngine(nullptr);
   engine_.reset();
-  Open(document->seed);
+  REQUIRE(Open(document->seed));
   node_->SetEngine(engine_.get());
   return Status::Ok();
 }
@@ -348,17 +394,36 @@ inline void SimRingNode::Stop() {
   node_.reset();
   engine_.reset();
   waiting_.clear();
+  settled_.clear();
+}
+
+inline bool SimRingNode::MakeResident(const std::string& key) {
+  KeyRef ref{0, key};
+  while (!engine_->Resident({&ref, 1})) {
+    if (disk_stands_still) return false;
+    bool loaded = false;
+    engine_->Load({&ref, 1}, [&](const Status& status) {
+      REQUIRE_MESSAGE(status.ok(), status.message());
+      loaded = true;
+    });
+    while (!loaded) {
+      engine_->RunBackground();
+      engine_->Poll();
+    }
+  }
+  return true;
 }
 
 inline void SimRingNode::Write(const std::function<void(Keyspace)>& change,
                                std::function<void(PendingWrites::Outcome)> settled) {
   uint64_t before = node_->last_record();
+  if (!engine_->ReserveWrite(1 << 10).ok()) return;  // a full disk: -MISCONF
   engine_->BeginCommand(clock_.WallMs());
   change(engine_->Database(0));
-  engine_->EndCommand();
+  uint64_t position = engine_->EndCommand();
   if (node_->last_record() == before) return;
   uint64_t reply_id = next_reply_++;
-  waiting_[reply_id] = std::move(settled);
+  waiting_[reply_id] = {position, std::move(settled)};
   node_->Await(node_->last_record(), {1, reply_id});
 }
 
@@ -369,6 +434,11 @@ inline void SimRingNode::Turn() {
   if (failed_) return Stop();  // as exit code 74
   REQUIRE_MESSAGE(written.ok(), written.message());
   node_->TurnWritten();
+  std::erase_if(settled_, [&](const Settled& reply) {
+    if (reply.position > engine_->ReplyPosition()) return false;
+    reply.settled(reply.outcome);
+    return true;
+  });
 }
 
 }  // namespace redynamo
