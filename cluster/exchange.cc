@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/log_line.h"
+#include "base/sabotage.h"
 
 namespace redynamo {
 namespace {
@@ -188,6 +189,7 @@ void Exchange::LogAdvanced(uint64_t position) {
 Status Exchange::On(const Id128& id, const wire::Clocks& message) {
   Peer* peer = Find(id);
   if (!peer) return Status::Ok();
+  wire::Clocks ask;
   for (const wire::Clocks::Entry& entry : message.entries) {
     if (entry.partition >= partitions_) return BadPartition();
     Replica& place = peer->places[entry.partition];
@@ -204,9 +206,21 @@ Status Exchange::On(const Id128& id, const wire::Clocks& message) {
     }
     // Whose dots are missing where, a report will say; rows known beyond the clocks are pulled.
     if (!same) place.told = false;
+    // A report that was here is forgotten when the peer came to be a writer after it, and it does
+    // not know that. Another hash makes it report again.
+    uint64_t own = engine_.ClockHash(entry.partition);
+    bool forgotten =
+        !same && place.writer && (!place.known || place.clock.Hash() != entry.clock_hash);
+    if (forgotten && own != 0) {
+      ask.entries.push_back({entry.partition, own, IrregularHash(entry.partition)});
+    }
     if (!place.writer) place.known = true;  // so that it is told, and says what it has
     bool pulls = place_of_(entry.partition).self_writes;
     if (same && pulls && place.missing_since_ms < 0) place.missing_since_ms = now_ms_;
+  }
+  if (!ask.entries.empty()) {
+    tellings_.push_back({engine_.NewestPosition(), id, 0, {}, std::move(ask)});
+    LogAdvanced(engine_.ReplyPosition());
   }
   return Status::Ok();
 }
@@ -255,7 +269,7 @@ void Exchange::ForgetDots(int partition) {
 // --- pulling ---
 
 void Exchange::Want(const Id128& id, Peer& peer, int partition, bool first) {
-  if (!peer.queued.insert(partition).second) return;
+  if (LeftOut(Sabotage::kNoPull) || !peer.queued.insert(partition).second) return;
   if (first) {
     peer.wanted.push_front(partition);
   } else {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/log_line.h"
+#include "base/sabotage.h"
 
 namespace redynamo {
 namespace {
@@ -83,6 +84,14 @@ void Guests::Tick(int64_t now_ms) {
   for (auto it = held_.begin(); it != held_.end() && left > 0;) {
     int partition = it->first;
     // A cheap question first: most of the time some home lacks something.
+    if (LeftOut(Sabotage::kGuestDropsAtOnce)) {
+      if (engine_.DropReplica(partition, engine_.HandoverClock(partition)).ok()) {
+        it = held_.erase(it);
+      } else {
+        ++it;
+      }
+      continue;
+    }
     bool may_go = exchange_.WritersCover(partition, engine_.ClockOf(partition), nullptr) &&
                   Verified(partition, &it->second, now_ms);
     Status status = may_go ? engine_.DropReplica(partition, exchange_.WritersClock(partition))

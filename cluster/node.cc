@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/log_line.h"
+#include "base/sabotage.h"
 #include "storage/slot_table.h"
 
 namespace redynamo {
@@ -208,7 +209,8 @@ void Node::JoinEvents(const Id128& peer, const wire::Events& message) {
     }
     if (accepted.status.ok() && !accepted.dot_conflict) {
       events_joined_++;
-      if (accepted.lacks_base.empty() || hint || !exchange_) {
+      bool whole = accepted.lacks_base.empty() || LeftOut(Sabotage::kBaseUnheeded);
+      if (whole || hint || !exchange_) {
         inbox_.Joined(peer, place, accepted.position);
       } else {
         FetchBase(peer, place, accepted.lacks_base[0]);
@@ -345,7 +347,8 @@ void Node::SampleWrite() {
 
 void Node::LogAdvanced() {
   if (!engine_ || !document_) return;
-  uint64_t safe = engine_->ReplyPosition();
+  uint64_t safe =
+      LeftOut(Sabotage::kAckBeforeDurable) ? engine_->NewestPosition() : engine_->ReplyPosition();
   if (exchange_) exchange_->LogAdvanced(safe);
   if (transfer_) transfer_->LogAdvanced(safe);
   for (const auto& [peer, health] : peers_) {

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/log_line.h"
 #include "base/number.h"
+#include "base/sabotage.h"
 #include "storage/engine_impl.h"
 #include "storage/environment.h"
 #include "storage/object_format.h"
@@ -45,7 +46,8 @@ Status EngineImpl::Open() {
   identity_ = *identity;
   std::string boot_id = environment_.BootId();
   uint64_t fingerprint = environment_.Fingerprint(options_.dir);
-  if (!created && identity_.MustRotate(boot_id, fingerprint)) {
+  bool moved = identity_.MustRotate(boot_id, fingerprint);
+  if (!created && moved && !LeftOut(Sabotage::kNoRotation)) {
     identity_.Rotate(RandomSource());
   }
   identity_.boot_id = boot_id;

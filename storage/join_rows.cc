@@ -5,6 +5,7 @@
 
 #include "base/log_line.h"
 #include "base/number.h"
+#include "base/sabotage.h"
 #include "storage/engine_impl.h"
 #include "storage/long_string.h"
 
@@ -160,7 +161,8 @@ void EngineImpl::JoinRow(const Spot& spot, uint64_t hlc, Dot dot, const Effect& 
   RowState& state = held->rows[id];
   for (Dot removed : effect.removed) {
     state.live.erase(removed);
-    if (removed != dot && !InClock(PartitionOfSlot(spot.slot), removed)) state.gone.insert(removed);
+    bool unseen = removed != dot && !InClock(PartitionOfSlot(spot.slot), removed);
+    if (unseen && !LeftOut(Sabotage::kForgetGone)) state.gone.insert(removed);
   }
   state.live.erase(dot);  // a later effect of an event overrides an earlier one
   if (id.kind == RowKind::kBase || id.kind == RowKind::kField) {
@@ -176,6 +178,7 @@ void EngineImpl::JoinRow(const Spot& spot, uint64_t hlc, Dot dot, const Effect& 
 
 bool EngineImpl::ClearedUnseen(const Spot& spot, const KeyRows& held, const RowId& id,
                                Dot dot) const {
+  if (LeftOut(Sabotage::kForgetClear)) return false;
   for (const UnfinishedClear& clear : held.clears) {
     if (InScope(clear.scope, clear.cleared_kind, id) && clear.rest.Contains(dot)) return true;
   }
