@@ -213,7 +213,7 @@ void Node::JoinEvents(const Id128& peer, const wire::Events& message) {
       if (whole || hint || !exchange_) {
         inbox_.Joined(peer, place, accepted.position);
       } else {
-        FetchBase(peer, place, accepted.lacks_base[0]);
+        FetchBases(peer, place, accepted.lacks_base);
       }
       for (const EventId& event : accepted.events) {
         bool guest = guests_ && !PlaceOf(event.partition).self_writes;
@@ -233,9 +233,12 @@ void Node::JoinEvents(const Id128& peer, const wire::Events& message) {
 
 // What an event hangs on has not come from its coordinator yet, which gave it up in time, say. With
 // that one's disk both would be lost, although this one was acknowledged: so it is fetched first.
-void Node::FetchBase(const Id128& peer, uint64_t place, int partition) {
-  exchange_->PullNow(peer, partition, [this, peer, place](const Status& status) {
-    if (status.ok() && engine_) {
+void Node::FetchBases(const Id128& peer, uint64_t place, std::vector<uint16_t> partitions) {
+  uint16_t partition = partitions.back();
+  partitions.pop_back();
+  exchange_->PullNow(peer, partition, [this, peer, place, partitions](const Status& status) {
+    if (status.ok() && engine_ && exchange_) {
+      if (!partitions.empty()) return FetchBases(peer, place, partitions);
       inbox_.Joined(peer, place, engine_->NewestPosition());
       return;
     }

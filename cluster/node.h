@@ -280,7 +280,7 @@ class Node : public LinkEvents, private Membership::Surroundings {
   std::vector<MemberReport> MemberReports() const override;
   void SendDocument(const Id128& peer);
   void JoinEvents(const Id128& peer, const wire::Events& message);
-  void FetchBase(const Id128& peer, uint64_t place, int partition);
+  void FetchBases(const Id128& peer, uint64_t place, std::vector<uint16_t> partitions);
   void EndForward(uint64_t request_id, const ForwardOutcome& outcome);
   void UpdateSuspects();
 

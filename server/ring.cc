@@ -15,7 +15,6 @@ namespace {
 constexpr char kFileName[] = "ring";
 constexpr char kVoteFileName[] = "ring-vote";
 constexpr int64_t kViewsSpreadMs = 5000;  // until all members have a newer document
-constexpr int kRingPortAboveClients = 10'000;
 constexpr std::string_view kUnknownWrite =
     "-QUORUM too few replicas have answered in time: the outcome of this write is unknown, it may "
     "take effect or not\r\n";
@@ -56,7 +55,7 @@ bool Ring::Wanted(const Config& config) {
 }
 
 uint16_t Ring::PortOf(const Config& config) {
-  int port = config.ring_port ? config.ring_port : config.port + kRingPortAboveClients;
+  int port = config.ring_port ? config.ring_port : config.port + kRingPortsAbove;
   return uint16_t(port > 65535 ? 0 : port);
 }
 

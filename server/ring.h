@@ -27,6 +27,9 @@ namespace redynamo {
 class Server;
 struct Config;
 
+// Of a node's ring port over its client port, unless ring-port says otherwise.
+inline constexpr int kRingPortsAbove = 10'000;
+
 class Ring : public NodeHost, public LinkEvents {
  public:
   // Whether a server with these settings, and this data directory, is part of a ring.

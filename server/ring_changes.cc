@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "cluster/node.h"
+#include "server/ring.h"
 #include "server/server.h"
 
 namespace redynamo {
@@ -24,6 +25,26 @@ Reply PlanReply(const RingPlan& plan) {
 }
 
 }  // namespace
+
+Reply BeginRingChange(CommandContext& context, RingWish wish) {
+  Ring* ring = context.server.ring();
+  if (!ring) {
+    return Reply::Error(
+        "ERR this node has no ring port: start it with ring-port, see conf/redynamo.conf");
+  }
+  if (context.session.transaction.running) {
+    return Reply::Error("ERR a change of the ring cannot be part of a transaction");
+  }
+  RingAddress address;
+  bool joins = wish.kind != RingChangeKind::kLeave;
+  if (joins && !RingAddress::Parse(wish.joining, &address)) {
+    return Reply::ErrorText("ERR '" + wish.joining + "' is no ring address: host:ring-port");
+  }
+  Status ready = ring->ReadyForChange();
+  if (!ready.ok()) return Reply::ErrorText("ERR " + ready.message());
+  ring->ChangeMembers(std::move(wish), context.session.Defer());
+  return Reply::None();
+}
 
 void RingChanges::Begin(RingWish wish, const DeferredReply& client, Node* node, int64_t now_ms) {
   Pending pending{std::move(wish), client, now_ms + kReachMs};
@@ -50,16 +71,16 @@ bool RingChanges::TryEnd(const Pending& pending, Node* node) {
   const RingWish& wish = pending.wish;
   const RingDocument& document = node->document();
   RingChange change{.kind = wish.kind, .joining = {}, .leaving = {}};
-  if (!wish.leaving.empty()) {
+  if (wish.kind != RingChangeKind::kJoin) {
     std::optional<MemberIndex> found = document.Find(std::string_view(wish.leaving));
     if (!found) {
-      server_.Answer(pending.client, Reply::ErrorText("ERR no node of this ring is " +
-                                                      wish.leaving + ": see RING.NODES"));
+      server_.Answer(pending.client, Reply::ErrorText("ERR no node of this ring is '" +
+                                                      wish.leaving + "': see RING.NODES"));
       return true;
     }
     change.leaving = document.members[*found].id;
   }
-  if (!wish.joining.empty()) {
+  if (wish.kind != RingChangeKind::kLeave) {
     const Member* candidate = node->FindCandidate(wish.joining);
     if (!candidate) {
       std::optional<MemberIndex> known = document.Find(std::string_view(wish.joining));

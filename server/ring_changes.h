@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cluster/plan.h"
+#include "server/command.h"
 #include "server/session.h"
 
 namespace redynamo {
@@ -24,6 +25,9 @@ struct RingWish {
   std::string leaving;  // kLeave, kReplace: 40 digits or a ring address
   bool commit = false;
 };
+
+// Begins what a client wishes for; its reply comes later, unless it is an error at once.
+Reply BeginRingChange(CommandContext& context, RingWish wish);
 
 class RingChanges {
  public:

@@ -133,17 +133,37 @@ Reply ClusterLinks(CommandContext& context, ArgReader&) {
   return list;
 }
 
-Reply ClusterMeet(CommandContext&, ArgReader&) {
-  return Reply::Error(
-      "ERR CLUSTER MEET is not possible: a node comes into the ring by RING.JOIN, which shows its "
-      "plan first");
+// RING.JOIN of the node whose ring port is its client port + 10000, if it is not named. As in Redis
+// there is no plan to look at first: RING.JOIN shows one.
+Reply ClusterMeet(CommandContext& context, ArgReader& args) {
+  constexpr int64_t kPortMax = 65535;
+  std::string_view host = args.Next();
+  int64_t port = args.Int64In(1, kPortMax, "ERR Invalid base port specified");
+  int64_t ring_port = args.done() ? port + kRingPortsAbove
+                                  : args.Int64In(1, kPortMax, "ERR Invalid bus port specified");
+  if (!args.done()) args.FailSyntax();
+  if (args.ok() && ring_port > kPortMax) args.Fail("ERR Port number is out of range");
+  if (!args.ok()) return args.error();
+  std::string address(host.find(':') == host.npos ? std::string(host)
+                                                  : "[" + std::string(host) + "]");
+  RingWish wish{.kind = RingChangeKind::kJoin,
+                .joining = address + ":" + std::to_string(ring_port),
+                .leaving = {},
+                .commit = true};
+  return BeginRingChange(context, std::move(wish));
 }
 
-Reply ClusterForget(CommandContext&, ArgReader&) {
-  return Reply::Error(
-      "ERR CLUSTER FORGET is not possible: a node goes from the ring by RING.LEAVE, which shows "
-      "its "
-      "plan first");
+// RING.LEAVE. The others copy what the node has, or had, before it is forgotten.
+Reply ClusterForget(CommandContext& context, ArgReader& args) {
+  RingWish wish{.kind = RingChangeKind::kLeave,
+                .joining = {},
+                .leaving = std::string(args.Next()),
+                .commit = true};
+  NodeId id;
+  if (!NodeId::Parse(wish.leaving, &id)) {
+    return Reply::ErrorText("ERR Unknown node " + wish.leaving);
+  }
+  return BeginRingChange(context, std::move(wish));
 }
 
 // The ring document is on disk before it counts.
@@ -164,6 +184,8 @@ Reply ClusterHelp(CommandContext&, ArgReader&) {
       "    How many keys of the slot this node has.",
       "COUNT-FAILURE-REPORTS <node-id>",
       "    1 when this node does not reach that one, else 0.",
+      "FORGET <node-id>",
+      "    Takes the node out of the ring: RING.LEAVE with COMMIT.",
       "GETKEYSINSLOT <slot> <count>",
       "    Keys of the slot that this node has.",
       "INFO",
@@ -172,6 +194,8 @@ Reply ClusterHelp(CommandContext&, ArgReader&) {
       "    The slot of a key.",
       "LINKS",
       "    The connections with other nodes.",
+      "MEET <ip> <port> [<ring-port>]",
+      "    Takes a blank node into the ring: RING.JOIN with COMMIT.",
       "MYID",
       "    This node's id.",
       "MYSHARDID",
@@ -232,7 +256,7 @@ constexpr CommandRow kRows[] = {
         "Is refused: the ring takes over from lost nodes by itself"),
     Row("cluster|flushslots", 2, kByHand, IfOn<NotByHand>, "3.0.0", "O(1)", kRefused),
     Row("cluster|forget", 3, kByHand, IfOn<ClusterForget>, "3.0.0", "O(1)",
-        "Is refused, and names RING.LEAVE"),
+        "Takes a node out of the ring, as RING.LEAVE with COMMIT"),
     Row("cluster|getkeysinslot", 4, kAsked | kWholeDatabase, IfOn<ClusterGetKeysInSlot>, "3.0.0",
         "O(N) with N keys asked for", "Keys of a slot that this node has", SlotWalk),
     Row("cluster|help", 2, kLoading | kStale, IfOn<ClusterHelp>, "5.0.0", "O(1)",
@@ -244,7 +268,7 @@ constexpr CommandRow kRows[] = {
     Row("cluster|links", 2, kAsked, IfOn<ClusterLinks>, "7.0.0", kPerNode,
         "The connections with other nodes"),
     Row("cluster|meet", -4, kByHand, IfOn<ClusterMeet>, "3.0.0", "O(1)",
-        "Is refused, and names RING.JOIN"),
+        "Takes a blank node into the ring, as RING.JOIN with COMMIT"),
     Row("cluster|myid", 2, kAsked, IfOn<ClusterMyId>, "3.0.0", "O(1)", "This node's id"),
     Row("cluster|myshardid", 2, kAsked, IfOn<ClusterMyId>, "7.2.0", "O(1)", "This node's shard id"),
     Row("cluster|nodes", 2, kAsked, IfOn<ClusterNodes>, "3.0.0", kPerNode,

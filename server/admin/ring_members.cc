@@ -14,15 +14,7 @@ namespace {
 Reply Begin(CommandContext& context, ArgReader& args, RingWish wish) {
   wish.commit = args.TryWord("commit");
   if (!args.done()) return Reply::Error("ERR syntax error: the last word may be COMMIT");
-  Ring* ring = context.server.ring();
-  if (!ring) {
-    return Reply::Error(
-        "ERR this node has no ring port: start it with ring-port, see conf/redynamo.conf");
-  }
-  Status ready = ring->ReadyForChange();
-  if (!ready.ok()) return Reply::ErrorText("ERR " + ready.message());
-  ring->ChangeMembers(std::move(wish), context.session.Defer());
-  return Reply::None();
+  return BeginRingChange(context, std::move(wish));
 }
 
 Reply RingJoin(CommandContext& context, ArgReader& args) {

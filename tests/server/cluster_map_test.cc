@@ -156,8 +156,10 @@ TEST_CASE("cluster commands: what moves slots by hand is refused, and says why")
   TestClient client(fixture);
   CHECK(client("CLUSTER ADDSLOTS 1 2").starts_with("-ERR CLUSTER ADDSLOTS is not possible: "));
   CHECK(client("CLUSTER SET-CONFIG-EPOCH 1").starts_with("-ERR CLUSTER SET-CONFIG-EPOCH is not "));
-  CHECK(client("CLUSTER MEET 127.0.0.1 7000").find("RING.JOIN") != std::string::npos);
-  CHECK(client("CLUSTER FORGET abc").find("RING.LEAVE") != std::string::npos);
+  CHECK(client("CLUSTER MEET 127.0.0.1 7000").find("no ring port") != std::string::npos);
+  CHECK(client("CLUSTER MEET 127.0.0.1 x") == "-ERR Invalid base port specified\r\n");
+  CHECK(client("CLUSTER MEET 127.0.0.1 60000") == "-ERR Port number is out of range\r\n");
+  CHECK(client("CLUSTER FORGET abc") == "-ERR Unknown node abc\r\n");
 }
 
 TEST_CASE("cluster commands: keys of a slot are counted and listed") {
