@@ -27,5 +27,10 @@ TEST_CASE("ring changes: what names no node or address is refused at once") {
   CHECK(ring.node(0).node().document().epoch == 1);
 }
 
+TEST_CASE("commands: COMMAND DOCS can read the syntax of every command") {
+  RingOfServers ring(1, 1);
+  CHECK(RingClient(ring, 0)("COMMAND DOCS").size() > 50'000);
+}
+
 }  // namespace
 }  // namespace redynamo
