@@ -2,6 +2,7 @@
 // Time is injected: everything but server/ takes a Clock, so that a test or simulator owns it.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 namespace redynamo {
@@ -17,7 +18,7 @@ class Clock {
 // The machine's clocks. Lives for the whole process.
 const Clock& SystemClock();
 
-// For tests: stands still until told.
+// For tests: stands still until told. Threads of an engine may read it while a test moves it.
 class ManualClock : public Clock {
  public:
   int64_t WallMs() const override { return wall_ms; }
@@ -26,8 +27,8 @@ class ManualClock : public Clock {
     wall_ms += ms;
     monotonic_us += ms * 1000;
   }
-  int64_t wall_ms = 1'700'000'000'000;
-  int64_t monotonic_us = 0;
+  std::atomic<int64_t> wall_ms = 1'700'000'000'000;
+  std::atomic<int64_t> monotonic_us = 0;
 };
 
 // Hybrid logical clock: 48 bits of wall milliseconds, 16 bits of counter. It never goes back, and

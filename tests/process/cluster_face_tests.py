@@ -136,9 +136,10 @@ def same_as_redis_in_cluster_mode():
         raise Skipped("there is no redis-server to compare with")
     with Scratch("face") as scratch:
         port, cluster_port = free_port(), free_port()
-        process = subprocess.Popen(
-            [redis, "--port", str(port), "--cluster-enabled", "yes", "--save", "", "--dir",
-             scratch, "--cluster-announce-ip", "127.0.0.1"], stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(  # its bus would be at port + 10000, and that may be no port
+            [redis, "--port", str(port), "--cluster-enabled", "yes", "--cluster-port",
+             str(free_port()), "--save", "", "--dir", scratch, "--cluster-announce-ip",
+             "127.0.0.1"], stdout=subprocess.DEVNULL)
         try:
             wait_until(lambda: answers(port), 20, "redis-server")
             with Client(port) as client:
