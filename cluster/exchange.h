@@ -107,7 +107,7 @@ class Exchange {
     bool told = false;
     bool told_held = false;  // that there is something here
     bool known = false;
-    ReplicaClock clock;             // all that it has ever said, for an older report may come later
+    ReplicaClock clock{};           // all that it has ever said, for an older report may come later
     int64_t missing_since_ms = -1;  // it has what is missing here
   };
   struct Request {

@@ -90,9 +90,9 @@ class Merkle {
   struct Comparison {
     Id128 peer{};
     int partition = 0;
-    Tree tree;  // what was asked about
+    Tree tree{};  // what was asked about
     int64_t deadline_ms = 0;
-    std::function<void(Verdict)> verified;  // none in routine rounds
+    std::function<void(Verdict)> verified{};  // none in routine rounds
   };
   struct Repair {
     Id128 peer{};

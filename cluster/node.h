@@ -59,8 +59,8 @@ struct NodeOptions {
   int64_t timeout_ms = 1000;             // of a request
   uint64_t hint_bytes_max = 1ull << 30;  // of what is kept for other nodes
   int64_t serving_p99_ms_max = 50;       // serving_pace.h; 0: pulls are served without a bound
-  std::string ring_address;              // announced
-  std::string client_address;
+  std::string ring_address{};            // announced
+  std::string client_address{};
   uint16_t cluster_port = 0;  // announced beside it; 0: none
   int databases = 16;
 };

@@ -335,7 +335,7 @@ void Node::AnswerForward(const Id128& to, uint64_t request_id, wire::ForwardStat
   message.view_epoch = document_ ? document_->epoch : 0;
   message.reply = reply;
   if (to == self_) {
-    On(self_, message);
+    (void)On(self_, message);  // always OK
   } else {
     links_.Send(to, message);
   }

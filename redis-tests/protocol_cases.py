@@ -11,6 +11,7 @@ want.
 """
 
 import re
+import select
 import socket
 import time
 
@@ -229,7 +230,8 @@ def deep_pipeline(pair):
             try:
                 received += connection.socket.recv(1 << 18)
             except BlockingIOError:
-                time.sleep(0.0005)
+                writing = [connection.socket] if sent < len(data) else []
+                select.select([connection.socket], writing, [], 1)
         connection.close()
         if bytes(received) != wanted:
             print("FAILED protocol case: deep pipeline: %s answered %d of %d bytes" % (

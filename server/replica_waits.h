@@ -75,7 +75,7 @@ class ReplicaWaits {
     // had all when it began, and who says that it is on disk.
     bool second = false;
     int64_t second_ms = 0;
-    std::set<Id128> complete, on_disk;
+    std::set<Id128> complete{}, on_disk{};
     size_t asked = 0;
   };
   struct Part {
