@@ -16,6 +16,7 @@ enum class Sabotage {
   kNoPull,            // what a replica lacks is never asked for
   kBaseUnheeded,      // what hangs on a base that is not here is acknowledged
   kThinCounts,        // stand-ins count behind a write that has too few copies
+  kReadAlone,         // a read shows what this replica has, and asks nobody
 };
 
 // Set by a test before anything runs.

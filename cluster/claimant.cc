@@ -60,8 +60,7 @@ MemberIndex ClaimantOf(const RingDocument& document, const std::vector<MemberRep
 
 void Claimant::SetDocument(const RingDocument& document) {
   if (document_ && document.epoch <= document_->epoch) return;
-  arrived_.resize(document.members.size());
-  guests_.resize(document.members.size());
+  KeepPlaces(document);
   seen_.resize(document.views.size());
   for (size_t p = 0; p < document.views.size(); p++) {
     const View& view = document.views[p];
@@ -79,6 +78,29 @@ void Claimant::SetDocument(const RingDocument& document) {
   }
   if (to_do_) KeepWhatIsToDo(document);
   document_ = document;
+}
+
+void Claimant::KeepPlaces(const RingDocument& next) {
+  std::vector<uint64_t> arrived(next.members.size()), guests(next.members.size());
+  std::map<MemberIndex, MemberIndex> places;
+  for (size_t m = 0; document_ && m < document_->members.size(); m++) {
+    std::optional<MemberIndex> place = next.Find(document_->members[m].id);
+    if (!place) continue;
+    places[MemberIndex(m)] = *place;
+    arrived[*place] = arrived_[m];
+    guests[*place] = guests_[m];
+  }
+  bool all_stay = places.size() == arrived_.size();
+  arrived_ = std::move(arrived);
+  guests_ = std::move(guests);
+  if (all_stay) return;
+  for (auto& [partition, said] : through_) {
+    std::map<MemberIndex, uint64_t> kept;
+    for (const auto& [m, view_epoch] : said) {
+      if (places.contains(m)) kept[places[m]] = view_epoch;
+    }
+    said = std::move(kept);
+  }
 }
 
 void Claimant::KeepWhatIsToDo(const RingDocument& next) {

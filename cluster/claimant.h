@@ -117,6 +117,8 @@ class Claimant {
   };
   class Turn;
 
+  // What members have said, by their places in `next`: they move up when one is forgotten.
+  void KeepPlaces(const RingDocument& next);
   void KeepWhatIsToDo(const RingDocument& next);
 
   ClaimantOptions options_;

@@ -373,15 +373,16 @@ Status Exchange::On(const Id128& id, const wire::PullBatch& message) {
   int partition = message.partition;
   bool more = message.more;
   engine_.AcceptBatch(partition, message.batch, [=, this](const Accepted& accepted) {
-    Joined(id, request_id, accepted.status, more, accepted.events.size(),
+    Joined(id, request_id, partition, accepted.status, more, accepted.events.size(),
            [=, this] { SendPull(id, request_id, partition); });
   });
   return Status::Ok();
 }
 
 // `more`: the peer is asked again by go_on, under the same request.
-void Exchange::Joined(const Id128& id, uint64_t request_id, const Status& status, bool more,
-                      uint64_t dots, const std::function<void()>& go_on) {
+void Exchange::Joined(const Id128& id, uint64_t request_id, int partition, const Status& status,
+                      bool more, uint64_t dots, const std::function<void()>& go_on) {
+  if (status.ok() && pulled_) pulled_(partition);
   Peer* peer = Find(id);
   auto request = peer ? peer->under_way.find(request_id) : std::map<uint64_t, Request>::iterator();
   if (!peer || request == peer->under_way.end()) return;
@@ -441,9 +442,10 @@ Status Exchange::On(const Id128& id, const wire::FullPiece& message) {
   uint64_t request_id = message.request_id, next = message.next;
   int partition = it->second.partition;
   engine_.AcceptFull(partition, message.rows, [=, this](const Accepted& accepted) {
-    Joined(id, request_id, accepted.status, next != 0, accepted.events.size(), [=, this] {
-      links_.Send(id, wire::FullGet{request_id, uint16_t(partition), next, kBatchBytes});
-    });
+    Joined(id, request_id, partition, accepted.status, next != 0, accepted.events.size(),
+           [=, this] {
+             links_.Send(id, wire::FullGet{request_id, uint16_t(partition), next, kBatchBytes});
+           });
   });
   return Status::Ok();
 }

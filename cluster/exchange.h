@@ -71,6 +71,11 @@ class Exchange {
   void Tick(int64_t now_ms);
   // The log is safe up to there: what was to be told as of that position may go.
   void LogAdvanced(uint64_t position);
+  // Requests from here on; before the first one. See Node::first_request_.
+  void NumberFrom(uint64_t first) { next_request_ = first; }
+  // Is called whenever something that was pulled has been joined: also where this node is no
+  // writer, and pulls for a read.
+  void SetPulled(std::function<void(int partition)> pulled) { pulled_ = std::move(pulled); }
   // Pulls the partition from the peer now.
   void PullNow(const Id128& peer, int partition, Done done);
 
@@ -138,8 +143,8 @@ class Exchange {
   void ServeFull(const Id128& id, uint64_t request_id, int partition, uint64_t cursor,
                  uint64_t max_bytes);
   void Finish(const Id128& id, uint64_t request_id, const Status& status);
-  void Joined(const Id128& id, uint64_t request_id, const Status& status, bool more, uint64_t dots,
-              const std::function<void()>& go_on);
+  void Joined(const Id128& id, uint64_t request_id, int partition, const Status& status, bool more,
+              uint64_t dots, const std::function<void()>& go_on);
   void Learn(const Id128& id, Peer& peer, int partition, const ReplicaClock& clock);
   void ForgetDots(int partition);
   bool Tells(const Id128& id, const Peer& peer, int partition);
@@ -161,6 +166,7 @@ class Exchange {
   ServingPace& pace_;
   Id128 self_;
   PlaceOf place_of_;
+  std::function<void(int)> pulled_;
   int partitions_;
   std::vector<uint64_t> view_epochs_;  // by partition, as of the last ViewsChanged
   std::map<Id128, Peer> peers_;

@@ -79,6 +79,8 @@ class FailureDetector {
         surroundings_(std::move(surroundings)),
         times_(times) {}
 
+  // Requests from here on; before the first one. See Node::first_request_.
+  void NumberFrom(uint64_t first) { next_request_ = first; }
   // The other members from here on; of those that stay what is thought stays.
   void SetMembers(const std::vector<Id128>& others);
   void Tick(int64_t now_ms);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "cluster/plan.h"
+#include "storage/partition_set.h"
 
 namespace redynamo {
 
@@ -81,7 +82,7 @@ Result<RingDocument> FirstDocument(const Forming& forming, int n, Random& random
     if (!member.ok()) return member.status();
     members.push_back(std::move(*member));
   }
-  return NewRing(cluster_id, random.Next() | 1, kRingPartitionsDefault, n, std::move(members));
+  return NewRing(cluster_id, random.Next() | 1, PartitionCount(), n, std::move(members));
 }
 
 }  // namespace redynamo

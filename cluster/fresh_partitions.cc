@@ -20,7 +20,7 @@ bool FreshPartitions::Start(const PartitionSet& partitions, const RequestQuorum&
   uint64_t id = next_id_++;
   Group& group = groups_[id];
   group.quorum = quorum;
-  for (int p = partitions.NextFrom(0); p < kPartitionCount; p = partitions.NextFrom(p + 1)) {
+  for (int p = partitions.NextFrom(0); p < PartitionCount(); p = partitions.NextFrom(p + 1)) {
     group.open[p];
   }
   Begin(id, group);
@@ -102,7 +102,7 @@ Status FreshPartitions::On(const Id128& peer, const wire::Compare& message) {
   std::vector<std::string> clocks;
   clocks.reserve(message.entries.size());
   for (const wire::Compare::Entry& entry : message.entries) {
-    if (entry.partition >= kPartitionCount) {
+    if (entry.partition >= PartitionCount()) {
       return Corruption("a message names a partition that does not exist");
     }
     if (entry.clock_hash == engine_.ClockHash(entry.partition)) continue;

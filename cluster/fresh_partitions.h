@@ -42,6 +42,8 @@ class FreshPartitions {
   FreshPartitions(Engine& engine, Links& links, Exchange& exchange, Choose choose)
       : engine_(engine), links_(links), exchange_(exchange), choose_(std::move(choose)) {}
 
+  // Requests from here on; before the first one. See Node::first_request_.
+  void NumberFrom(uint64_t first) { next_id_ = first; }
   // `done` is called once, not from within, when of each partition as many replicas have been
   // compared as needed, and what they had is joined, or too few of them answer by the deadline.
   // False when none is needed at all; then it is not called.

@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "base/sabotage.h"
+
 namespace redynamo {
 
 bool FreshReads::Start(std::vector<Key> keys, int64_t now_ms, int64_t deadline_ms, Done done) {
@@ -32,6 +34,7 @@ bool FreshReads::Start(std::vector<Key> keys, int64_t now_ms, int64_t deadline_m
 // False when nobody has to be asked.
 bool FreshReads::Begin(uint64_t id, KeyRead& read) {
   read.choice = choose_(read.key.partition, read.key.quorum);
+  if (LeftOut(Sabotage::kReadAlone)) read.choice = {};
   read.needed = read.choice.needed;
   read.asked = 0;
   read.waiting = 0;

@@ -53,6 +53,8 @@ class FreshReads {
         repairs_(repairs),
         choose_(std::move(choose)) {}
 
+  // Requests from here on; before the first one. See Node::first_request_.
+  void NumberFrom(uint64_t first) { next_id_ = first; }
   // `done` is called once, not from within, when enough replicas of each key have agreed or been
   // joined, or there are too few that answer by the deadline. False when no answer is needed: then
   // it is not called.

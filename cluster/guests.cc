@@ -55,6 +55,11 @@ void Guests::Taken(int partition, uint64_t bytes, int64_t now_ms) {
   Hold(partition, bytes, now_ms);
 }
 
+void Guests::Pulled(int partition, int64_t now_ms) {
+  if (Holds(partition) || !engine_.HoldsReplica(partition)) return;
+  Hold(partition, engine_.ReplicaBytes(partition), now_ms);
+}
+
 // Whether the clocks are to decide now.
 bool Guests::Verified(int partition, Held* held, int64_t now_ms) {
   if (held->verifications_left == 0) return true;

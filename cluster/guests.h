@@ -43,6 +43,8 @@ class Guests {
   bool MayTake(uint64_t bytes) const { return bytes_ + bytes <= bytes_max_; }
   // A record with events of the partition has been joined, of which this node is no writer.
   void Taken(int partition, uint64_t bytes, int64_t now_ms);
+  // Something of the partition has been pulled here, for a read: this node is no writer of it.
+  void Pulled(int partition, int64_t now_ms);
   // Lets go of what every writer has, a few partitions at a time.
   void Tick(int64_t now_ms);
 

@@ -32,8 +32,10 @@ HelloCheck CheckHello(const wire::Hello& self, const wire::Hello& theirs) {
                               ShortId(theirs.cluster_id), ShortId(self.cluster_id)));
   }
   if (theirs.partitions != self.partitions) {
-    return Refuse(
-        fmt::format("it has {} partitions, this node {}", theirs.partitions, self.partitions));
+    return Refuse(fmt::format(
+        "it has {} partitions, this node {}: give both the same ring-partitions, and the "
+        "newer of them an empty directory",
+        theirs.partitions, self.partitions));
   }
   return {};
 }

@@ -61,6 +61,8 @@ class Merkle {
   Merkle(Engine& engine, Links& links, RepairLog& repairs, HomesOf homes_of, IsSettled is_settled,
          int partitions, const Id128& self);
 
+  // Requests from here on; before the first one. See Node::first_request_.
+  void NumberFrom(uint64_t first) { next_request_ = first; }
   void Tick(int64_t now_ms);
   void PeerDown(const Id128& peer);
   // Reads the partition's rows on disk, and compares it with every home in reach; gives how many

@@ -209,6 +209,8 @@ struct Forward {
   // Bits of `flags`.
   // EXEC of what was queued: for each command the number of its arguments, in decimal, and these.
   static constexpr uint32_t kTransaction = 1;
+  // Before these, what the client watches (server/ring_watch.h). To peers with kWatches only.
+  static constexpr uint32_t kWatched = 2;
   // From here on, what the client asks of quorums: RequestQuorum, packed; 0: as usual.
   static constexpr int kQuorumShift = 8;
   uint64_t request_id = 0;

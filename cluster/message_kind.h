@@ -59,8 +59,16 @@ std::string_view MessageName(MessageKind kind);
 // given out a bit keeps its meaning.
 enum Capability : uint64_t {
   kGossips = 1 << 0,  // PING_REQ, PING_REQ_REPLY, GOSSIP
+  kForgets = 1 << 1,  // votes on ring documents that leave a removed member out
+  kWatches = 1 << 2,  // answers a forwarded WATCH by versions; knows Forward::kWatched
 };
-inline constexpr uint64_t kCapabilities = kGossips;
+inline constexpr uint64_t kCapabilities = kGossips | kForgets | kWatches;
+// What a peer has to have said before a message of this kind may be sent to it.
+constexpr uint64_t CapabilitiesFor(MessageKind kind) {
+  bool gossip = kind == MessageKind::kPingReq || kind == MessageKind::kPingReqReply ||
+                kind == MessageKind::kGossip;
+  return gossip ? uint64_t(kGossips) : 0;
+}
 
 // --- bounds ---
 inline constexpr uint32_t kWireVersion = 1;  // of the coding of this header

@@ -16,6 +16,8 @@ namespace {
 // A peer that owes an answer and says nothing for so long is left out of new requests.
 constexpr int64_t kSuspectMs = 300;
 constexpr size_t kInboxMax = 100'000;  // records of a peer that are being joined
+constexpr uint64_t kRequestSeed = 0x7265717565737473;
+constexpr int kRequestSpareBits = 8;  // above what is drawn: so many can be counted on from there
 
 }  // namespace
 
@@ -41,7 +43,11 @@ Node::Node(const Clock& clock, Links& links, NodeHost& host, uint64_t random_see
               },
               [this](const PendingWrites::Waiter& waiter, PendingWrites::Outcome outcome) {
                 host_.WriteSettled(waiter, outcome);
-              }) {}
+              }),
+      first_request_(Random(random_seed ^ kRequestSeed).Next() >> kRequestSpareBits),
+      next_request_(first_request_) {
+  writes_.NumberLinksFrom(first_request_);
+}
 
 Node::~Node() = default;
 
@@ -61,6 +67,13 @@ bool Node::Healthy(const Id128& peer) const {
   if (peer == self_) return engine_ != nullptr;
   auto it = peers_.find(peer);
   return it != peers_.end() && it->second.up && !it->second.suspect;
+}
+
+bool Node::Shares(const Id128& peer, uint64_t capability) const {
+  if (peer == self_) return (options_.capabilities & capability) != 0;
+  auto it = peers_.find(peer);
+  if (it == peers_.end()) return false;
+  return (options_.capabilities & it->second.capabilities & capability) != 0;
 }
 
 void Node::OnPeerUp(const wire::Hello& hello) {
@@ -309,6 +322,9 @@ void Node::LearnEpoch(const Id128& peer, uint64_t epoch) {
 
 Status Node::OnMessage(const Id128& peer, MessageKind kind, std::string_view payload) {
   peers_[peer].heard_ms = NowMs();
+  if (CapabilitiesFor(kind) & ~options_.capabilities) {
+    return Corruption(std::string(MessageName(kind)) + " came, which this node cannot understand");
+  }
   return VisitMessage(kind, payload, [&](const auto& message) {
     if constexpr (requires { exchange_->On(peer, message); }) {
       return exchange_ ? exchange_->On(peer, message) : Status::Ok();

@@ -63,6 +63,9 @@ struct NodeOptions {
   std::string client_address{};
   uint16_t cluster_port = 0;  // announced beside it; 0: none
   int databases = 16;
+  int partitions = kPartitionsDefault;  // before there is a ring
+  // That this node says to have, and has: fewer only where a test runs an older version.
+  uint64_t capabilities = kCapabilities;
 };
 
 struct ForwardOutcome {
@@ -118,6 +121,9 @@ class Node : public LinkEvents, private Membership::Surroundings {
   void ChangeMembers(const RingChange& change, Membership::Done done);
   const Membership* membership() const { return membership_.get(); }
   int64_t views_changed_ms() const { return views_changed_ms_; }  // of the monotonic clock
+
+  // Of the newest ring document that the peer has said to have; 0: none, or it cannot be reached.
+  uint64_t EpochOf(const Id128& peer) const;
 
   // --- commands ---
   struct Route {
@@ -193,6 +199,8 @@ class Node : public LinkEvents, private Membership::Surroundings {
 
   // --- figures ---
   bool Healthy(const Id128& peer) const;
+  // Whether both ends understand what this bit of Capability stands for.
+  bool Shares(const Id128& peer, uint64_t capability) const;
   const Id128& self() const { return self_; }
   // Whether this node was a member, and is not any more: it takes no commands.
   bool removed() const { return removed_; }
@@ -254,7 +262,6 @@ class Node : public LinkEvents, private Membership::Surroundings {
   void ViewsChanged();
   void HealthChanged();
   void LinkMembers();
-  uint64_t EpochOf(const Id128& peer) const;
   void LearnEpoch(const Id128& peer, uint64_t epoch);
   bool InRing(const Id128& id) const;
   void ForgetRegained();
@@ -267,6 +274,7 @@ class Node : public LinkEvents, private Membership::Surroundings {
   FreshReads::Choice ChoiceOf(int partition, const RequestQuorum& quorum) const;
   std::string WhyTooFew(const Place& place, int partition, bool writes,
                         const RequestQuorum& quorum) const;
+  Status KeepDocument(const RingDocument& document);
   void TryForming();
   bool IsWelcome(const RingDocument& document) const;
   void OfferSelf(const Id128& peer);
@@ -294,11 +302,16 @@ class Node : public LinkEvents, private Membership::Surroundings {
   std::optional<RingDocument> document_;
   Placement placement_;
   bool removed_ = false;
+  bool cannot_keep_ = false;  // a document, the last time; so the log is told once
   int64_t views_changed_ms_ = 0;
   std::unique_ptr<Forming> forming_;
   std::optional<Forming::Self> candidate_;  // this node, blank, for a ring that takes it
   bool asks_ = false;
-  std::map<Id128, Member> candidates_;  // blank nodes with a link
+  struct Candidate {
+    Member member;
+    int64_t said_ms = 0;  // when it last said that it is blank
+  };
+  std::map<Id128, Candidate> candidates_;  // with a link
   std::unique_ptr<Membership> membership_;
   std::unique_ptr<FailureDetector> detector_;
   int64_t next_progress_ms_ = 0;
@@ -319,7 +332,10 @@ class Node : public LinkEvents, private Membership::Surroundings {
   PendingWrites writes_;
   EventInbox inbox_;
   std::map<uint64_t, PendingForward> forwards_;
-  uint64_t next_request_ = 1;
+  // Drawn anew for each process: an answer to a request of the life before, which is still on its
+  // way, must be none to a request of this one.
+  uint64_t first_request_;
+  uint64_t next_request_;
   uint64_t last_record_ = 0;
   RequestQuorum record_quorum_;
   struct PeerHealth {

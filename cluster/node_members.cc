@@ -13,7 +13,9 @@
 namespace redynamo {
 namespace {
 
-constexpr int64_t kSayMs = 500;  // between two words about progress
+constexpr int64_t kSayMs = 500;    // between two words about progress, or of a blank node
+constexpr int64_t kSaidMs = 2000;  // then it may be blank no more
+constexpr uint64_t kRequestsPerEngine = 1ull << 40;
 constexpr int kMovesAtOnce = 256, kMovesAtOncePerReceiver = 64;
 
 ClaimantOptions ClaimantOptionsOf(const NodeOptions& options) {
@@ -100,10 +102,7 @@ void Node::LinkMembers() {
 void Node::MakeDetector() {
   FailureDetector::Surroundings around;
   around.reaches = [this](const Id128& id) { return Healthy(id); };
-  around.speaks = [this](const Id128& id) {
-    auto it = peers_.find(id);
-    return it != peers_.end() && it->second.capabilities & kGossips;
-  };
+  around.speaks = [this](const Id128& id) { return Shares(id, kGossips); };
   around.send = [this](const Id128& peer, Message message) { links_.Send(peer, message); };
   around.changed = [this](const Id128& id, const FailureDetector::Opinion& opinion) {
     LogOpinion(id, opinion);
@@ -111,6 +110,7 @@ void Node::MakeDetector() {
   around.ring_epoch = [this] { return document_->epoch; };
   detector_ = std::make_unique<FailureDetector>(
       self_, uint64_t(std::max<int64_t>(0, clock_.WallMs())), random_.Next(), std::move(around));
+  detector_->NumberFrom(first_request_);
 }
 
 void Node::ViewsChanged() {
@@ -171,6 +171,14 @@ void Node::SetEngine(Engine* engine) {
       [this](int partition, const RequestQuorum& quorum) { return ChoiceOf(partition, quorum); });
   guests_ = std::make_unique<Guests>(*engine, *exchange_, *merkle_, place_of, partitions,
                                      options_.hint_bytes_max);
+  first_request_ += kRequestsPerEngine;
+  exchange_->NumberFrom(first_request_);
+  fresh_reads_->NumberFrom(first_request_);
+  fresh_partitions_->NumberFrom(first_request_);
+  merkle_->NumberFrom(first_request_);
+  exchange_->SetPulled([this](int partition) {
+    if (guests_ && !PlaceOf(partition).self_writes) guests_->Pulled(partition, NowMs());
+  });
   transfer_ = std::make_unique<Transfer>(*engine, *exchange_, self_,
                                          [this](const Id128& peer) { return EpochOf(peer); });
   for (auto& [peer, health] : peers_) health.linked = false;
@@ -185,7 +193,8 @@ void Node::Introduce() {
     hello.cluster_id = document_->cluster_id;
     hello.ring_epoch = document_->epoch;
   }
-  hello.partitions = uint32_t(kPartitionCount);
+  hello.capabilities = options_.capabilities;
+  hello.partitions = uint32_t(document_ ? document_->partitions() : options_.partitions);
   hello.databases = uint32_t(options_.databases);
   hello.ring_address = options_.ring_address;
   hello.client_address = options_.client_address;
@@ -220,7 +229,8 @@ Status Node::On(const Id128& peer, const wire::Bootstrap& message) {
 }
 
 void Node::OfferSelf(const Id128& peer) {
-  Forming alone(*candidate_, 1);  // the message points into it
+  if (engine_ && engine_->HasEvents()) return;  // clients have used it meanwhile
+  Forming alone(*candidate_, 1);                // the message points into it
   wire::Bootstrap message = alone.Message();
   message.purpose = asks_ ? wire::Bootstrap::kJoin : wire::Bootstrap::kWait;
   links_.Send(peer, message);
@@ -238,7 +248,7 @@ void Node::TakeCandidate(const Id128& peer, const wire::Bootstrap& message) {
   }
   Result<Member> member = MemberOf(message.members[0]);
   if (!member.ok()) return refuse(member.status().message());
-  candidates_[peer] = *member;
+  candidates_[peer] = {*member, NowMs()};
   if (message.purpose != wire::Bootstrap::kJoin) return;
   RingChange change{.kind = RingChangeKind::kJoin, .joining = *member, .leaving = {}};
   ChangeMembers(change, [this, peer](const Status& status) {
@@ -253,6 +263,18 @@ Status Node::On(const Id128&, const wire::JoinRefused& message) {
   return Status::Ok();
 }
 
+// Durably; what is not kept is not adopted. It comes again with the next word of any member.
+Status Node::KeepDocument(const RingDocument& document) {
+  Status kept = host_.KeepDocument(document);
+  if (!kept.ok() && !cannot_keep_) {
+    LogWarning("The ring document cannot be kept, and is not followed: " + kept.message());
+  } else if (kept.ok() && cannot_keep_) {
+    LogNotice("The ring document can be kept again");
+  }
+  cannot_keep_ = !kept.ok();
+  return kept;
+}
+
 void Node::TryForming() {
   if (!forming_->complete() || !forming_->leads()) return;
   Result<RingDocument> document = FirstDocument(*forming_, options_.n, random_);
@@ -260,11 +282,7 @@ void Node::TryForming() {
     LogWarning("The ring cannot form: " + document.status().message());
     return;
   }
-  Status kept = host_.KeepDocument(*document);
-  if (!kept.ok()) {
-    LogWarning("The ring cannot form: " + kept.message());
-    return;
-  }
+  if (!KeepDocument(*document).ok()) return;
   Adopt(std::move(*document));
   LogNotice(fmt::format("Ring {} is formed: {} nodes", Id128Digits(document_->cluster_id),
                         document_->members.size()));
@@ -312,11 +330,7 @@ Status Node::On(const Id128& peer, const wire::RingDocument& message) {
       return Status::Ok();
     }
   }
-  Status kept = host_.KeepDocument(*document);
-  if (!kept.ok()) {
-    LogWarning("The ring document cannot be kept: " + kept.message());
-    return Status::Ok();
-  }
+  if (!KeepDocument(*document).ok()) return Status::Ok();
   bool first = !document_;
   Adopt(std::move(*document));
   if (first) {
@@ -330,25 +344,32 @@ Status Node::On(const Id128& peer, const wire::RingDocument& message) {
 // --- changes ---
 
 const Member* Node::FindCandidate(const std::string& ring_address) {
-  for (const auto& [id, member] : candidates_) {
-    if (member.ring_address.ToString() == ring_address) return &member;
+  for (const auto& [id, one] : candidates_) {
+    bool still = NowMs() - one.said_ms <= kSaidMs;
+    if (still && one.member.ring_address.ToString() == ring_address) return &one.member;
   }
   links_.Connect(ring_address);
   return nullptr;
 }
 
 void Node::ChangeMembers(const RingChange& change, Membership::Done done) {
+  if (change.kind == RingChangeKind::kForget) {
+    if (!(options_.capabilities & kForgets)) return done({StatusCode::kUnsupported, "not known"});
+    for (const auto& [id, health] : peers_) {
+      if (!health.up || !InRing(id) || health.capabilities & kForgets) continue;
+      return done({StatusCode::kUnsupported,
+                   redynamo::NameOf(document_->members[*document_->Find(NodeId{id})]) +
+                       " runs a version that cannot vote on that; upgrade it first"});
+    }
+  }
   membership_->Change(change, NowMs(), std::move(done));
 }
 
 void Node::SendToMember(const Id128& peer, Message message) { links_.Send(peer, message); }
 
 Status Node::DocumentDecided(const RingDocument& document) {
-  Status kept = host_.KeepDocument(document);
-  if (!kept.ok()) {
-    LogWarning("The ring document cannot be kept: " + kept.message());
-    return kept;
-  }
+  Status kept = KeepDocument(document);
+  if (!kept.ok()) return kept;
   Adopt(document);
   for (const auto& [id, health] : peers_) {
     if (health.up) SendDocument(id);

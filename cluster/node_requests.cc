@@ -341,7 +341,9 @@ void Node::AnswerForward(const Id128& to, uint64_t request_id, wire::ForwardStat
   }
 }
 
-Status Node::On(const Id128&, const wire::ForwardReply& message) {
+Status Node::On(const Id128& peer, const wire::ForwardReply& message) {
+  auto asked = forwards_.find(message.request_id);
+  if (asked == forwards_.end() || asked->second.peer != peer) return Status::Ok();  // too late
   ForwardOutcome outcome;
   outcome.bytes = message.reply;
   if (message.status != wire::ForwardStatus::kDone) outcome.kind = ForwardOutcome::kNotDone;

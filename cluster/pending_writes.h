@@ -40,6 +40,9 @@
 
 namespace redynamo {
 
+// Of 24 bits that a place has for it (event_inbox.h), half may be counted on from there.
+inline constexpr uint64_t kFirstGenerationMax = (1u << 23) - 1;
+
 class PendingWrites {
  public:
   // Who waits for a record: a reply of a client.
@@ -79,6 +82,8 @@ class PendingWrites {
         send_(std::move(send)),
         on_settled_(std::move(on_settled)) {}
 
+  // Links from here on; before the first one. See Node::first_request_.
+  void NumberLinksFrom(uint64_t first) { generation_ = first & kFirstGenerationMax; }
   // A record with events of these partitions; gives its number. It is sent by SendNew.
   uint64_t Add(std::string_view record, std::vector<uint16_t> partitions, int64_t deadline_ms,
                const RequestQuorum& quorum = {});

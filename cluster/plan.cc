@@ -50,6 +50,19 @@ Status Leave(const NodeId& leaving, RingDocument* document) {
   return Status::Ok();
 }
 
+Status Forget(const NodeId& forgotten, RingDocument* document) {
+  std::optional<MemberIndex> found = document->Find(forgotten);
+  if (!found) return NotFound("node " + forgotten.digits() + " is not known to the ring");
+  const Member& member = document->members[*found];
+  if (member.in_ring()) {
+    return InvalidArgument(NameOf(member) + " is in the ring: only a removed node can be " +
+                           "forgotten, so take it out first (RING.LEAVE). One that was removed " +
+                           "and had the same address is named by its 40 digits, see RING.NODES");
+  }
+  *document = WithoutMember(*document, *found);
+  return Status::Ok();
+}
+
 std::string BytesText(uint64_t bytes) {
   if (bytes < 10ull << 10) return fmt::format("{} bytes", bytes);
   if (bytes < 10ull << 20) return fmt::format("{:.0f} KiB", double(bytes) / (1 << 10));
@@ -117,8 +130,11 @@ Result<RingDocument> WithChange(const RingDocument& document, const RingChange& 
   RingDocument next = document;
   next.epoch++;
   Status status;
-  if (change.kind != RingChangeKind::kJoin) status = Leave(change.leaving, &next);
-  if (status.ok() && change.kind != RingChangeKind::kLeave) status = Join(change.joining, &next);
+  bool leaves = change.kind == RingChangeKind::kLeave || change.kind == RingChangeKind::kReplace;
+  bool joins = change.kind == RingChangeKind::kJoin || change.kind == RingChangeKind::kReplace;
+  if (change.kind == RingChangeKind::kForget) status = Forget(change.leaving, &next);
+  if (leaves) status = Leave(change.leaving, &next);
+  if (status.ok() && joins) status = Join(change.joining, &next);
   if (status.ok() && HoldersOf(next) == 0) {
     return InvalidArgument("the last node that holds data cannot leave");
   }
@@ -173,6 +189,10 @@ Result<RingPlan> PlanChange(const RingDocument& document, const RingChange& chan
   if (!next.ok()) return next.status();
   RingPlan plan;
   plan.document = std::move(*next);
+  if (change.kind == RingChangeKind::kForget) {
+    plan.forgotten = NameOf(document.members[*document.Find(change.leaving)]);
+    return plan;
+  }
   plan.claim = ClaimFor(plan.document);
   plan.under_way =
       int(std::ranges::count_if(document.views, [](const View& v) { return !v.settled(); }));
@@ -184,6 +204,13 @@ std::vector<std::string> PlanLines(const RingPlan& plan) {
   const Claim& claim = plan.claim;
   const auto& members = plan.document.members;
   std::vector<std::string> out;
+  if (!plan.forgotten.empty()) {
+    out.push_back("node " + plan.forgotten + " was removed, holds nothing, and is forgotten: " +
+                  "RING.NODES does not list it any more");
+    out.push_back("should it come back with its old data, it is told to start with an empty " +
+                  std::string("directory and ring-join, as a removed node is"));
+    return out;
+  }
   out.push_back(fmt::format("{} partitions, {} replicas each, on {} nodes",
                             plan.document.partitions(), claim.replicas, HoldersOf(plan.document)));
   out.push_back(

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Changes of membership: what RING.JOIN, RING.LEAVE and RING.REPLACE would do, told before it is
-// done, and how it then comes about. Pure functions of ring documents; REPLICATION.md section 6.
+// Changes of membership: what RING.JOIN, RING.LEAVE, RING.REPLACE and RING.FORGET would do, told
+// before it is done, and how it then comes about. Pure functions of ring documents; REPLICATION.md
+// section 6.
 //
 // A change marks members as joining or leaving: one new document, by majority. From then on any
 // member can carry it out from the document alone: it begins NextChanges, moves the views through
 // their phases (view.h), and, when nothing is left to do, FinishMembers makes the joining ones
 // members and the leaving ones removed. Nothing else has to be remembered, so it does not matter
 // who dies half way.
+//
+// Forgetting is one document by itself: the member is left out, and those after it move up.
 #pragma once
 
 #include <cstdint>
@@ -19,12 +22,12 @@
 
 namespace redynamo {
 
-enum class RingChangeKind { kJoin, kLeave, kReplace };
+enum class RingChangeKind { kJoin, kLeave, kReplace, kForget };
 
 struct RingChange {
   RingChangeKind kind = RingChangeKind::kJoin;
   Member joining;  // kJoin, kReplace; its state and incarnation are given to it
-  NodeId leaving;  // kLeave, kReplace
+  NodeId leaving;  // kLeave, kReplace; kForget: the removed one
 };
 
 // A ring of fresh nodes: all are members at once, and hold empty replicas of their share. At least
@@ -35,7 +38,7 @@ Result<RingDocument> NewRing(const Id128& cluster_id, uint64_t seed, int partiti
 // The next document: members marked, epoch + 1, no view changed. kNotFound for a node that is not
 // in the ring; kInvalidArgument for one that is there already or on its way out, an address in use
 // (a node that replaces another may have its address), or the last node that holds replicas. A
-// removed node that joins again gets a new incarnation.
+// removed node that joins again gets a new incarnation. Only a removed node can be forgotten.
 Result<RingDocument> WithChange(const RingDocument& document, const RingChange& change);
 
 // What may begin now: partitions whose view is settled and lack something that the claim for this
@@ -66,6 +69,7 @@ struct RingPlan {
   int partitions_moved = 0;                // that get another home
   uint64_t bytes = 0;                      // that travel
   int under_way = 0;                       // partitions of earlier changes that are not through
+  std::string forgotten;                   // kForget: its name; then nothing moves
 };
 
 // `partition_bytes`: what one replica of each partition takes; empty when it is not known.

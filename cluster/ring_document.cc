@@ -210,6 +210,22 @@ std::optional<MemberIndex> RingDocument::Find(std::string_view name) const {
   return best;
 }
 
+RingDocument WithoutMember(const RingDocument& document, MemberIndex member) {
+  RingDocument out = document;
+  out.members.erase(out.members.begin() + member);
+  auto moved = [member](MemberIndex m) {
+    return m != kNoMember && m > member ? MemberIndex(m - 1) : m;
+  };
+  for (View& view : out.views) {
+    HomeList homes;
+    for (MemberIndex m : view.homes) homes.Add(moved(m));
+    view.homes = homes;
+    view.pending = moved(view.pending);
+    view.leaver = moved(view.leaver);
+  }
+  return out;
+}
+
 bool ValidPartitionCount(uint64_t partitions) {
   return partitions >= 1 && partitions <= uint64_t(kSlotCount) &&
          (partitions & (partitions - 1)) == 0;

@@ -36,7 +36,6 @@ inline constexpr int kRingMembersMax = 1024;  // removed ones that were not forg
 inline constexpr uint32_t kRingWeightMax = 10'000;
 inline constexpr uint32_t kRingWeightDefault = 100;
 inline constexpr size_t kRingLabelBytesMax = 255;  // of a host or zone label
-inline constexpr int kRingPartitionsDefault = 1024;
 
 // The numbers are on disk and wire.
 enum class MemberState : uint8_t {
@@ -89,6 +88,10 @@ struct RingDocument {
   // replicas, else one that leaves, else the one removed last.
   std::optional<MemberIndex> Find(std::string_view name) const;
 };
+
+// The document with one member less: those after it move up, in the views as well. REQUIRES: no
+// view names the member.
+RingDocument WithoutMember(const RingDocument& document, MemberIndex member);
 
 // Q: a power of two from 1 to kSlotCount.
 bool ValidPartitionCount(uint64_t partitions);

@@ -45,6 +45,17 @@ const Member* MemberOf(const RingDocument& document, const Id128& id) {
   return found && document.members[*found].in_ring() ? &document.members[*found] : nullptr;
 }
 
+// A removed member is forgotten, and that is all.
+bool OnlyForgets(const RingDocument& before, const RingDocument& next) {
+  if (next.members.size() + 1 != before.members.size()) return false;
+  size_t m = 0;
+  while (m < next.members.size() && next.members[m].id == before.members[m].id) m++;
+  if (before.members[m].in_ring()) return false;
+  RingDocument expected = WithoutMember(before, MemberIndex(m));
+  expected.epoch++;
+  return next == expected;
+}
+
 Status ValidateMembersKept(const RingDocument& before, const RingDocument& next) {
   if (next.members.size() < before.members.size()) return InvalidArgument("members are missing");
   int changed = 0;
@@ -71,6 +82,7 @@ Status ValidateSuccessor(const RingDocument& before, const RingDocument& next) {
       next.partitions() != before.partitions()) {
     return InvalidArgument("it is another ring's");
   }
+  if (OnlyForgets(before, next)) return Status::Ok();
   Status status = ValidateMembersKept(before, next);
   if (!status.ok()) return status;
   for (size_t p = 0; p < next.views.size(); p++) {

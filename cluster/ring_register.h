@@ -42,8 +42,9 @@ namespace redynamo {
 
 // Whether `next` may be decided after `before`: the epoch is one higher, the ring is the same
 // (cluster id, seed, partitions), members keep their places, one member at most comes into or goes
-// out of the ring, and each view is the same or one step further. kInvalidArgument says what is
-// wrong. REQUIRES: both are valid ring documents.
+// out of the ring, and each view is the same or one step further; or a removed member is left out,
+// and nothing else is changed. kInvalidArgument says what is wrong. REQUIRES: both are valid ring
+// documents.
 Status ValidateSuccessor(const RingDocument& before, const RingDocument& next);
 
 enum class RingOutcome : uint8_t {

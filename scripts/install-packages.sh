@@ -34,7 +34,7 @@ test_packages=(
 )
 deb_packages=(file=file dpkg-dev=dpkg-shlibdeps)
 # Tried once each, and no error when they cannot be had.
-optional_test_packages=(linux-perf=perf spin=spin)
+optional_test_packages=(linux-perf=perf spin=spin iproute2=ip)
 
 present() {
   case $1 in

@@ -148,6 +148,7 @@ constexpr CommandDetails kRows[] = {
     {.name = "module|list", .syntax = "", .tips = kAnyOrder},
     {"replicaof", "args(host-port{host port} | no-one{NO ONE})"},
     {.name = "ring.ae", .syntax = "[what(partition:integer | STATUS)]", .tips = kEachNodeSays},
+    {"ring.forget", "node:string [COMMIT]"},
     {"ring.get", "key", "RO access @1"},
     {.name = "ring.help", .syntax = ""},
     {.name = "ring.hints", .syntax = "", .tips = kEachNodeSays},

@@ -81,6 +81,7 @@ const std::vector<const SettingRow*>& AllSettings() {
   static const std::vector<const SettingRow*> rows = [] {
     std::vector<const SettingRow*> all;
     for (const SettingRow& row : MeaningfulSettings()) all.push_back(&row);
+    for (const SettingRow& row : RingSettings()) all.push_back(&row);
     for (const SettingRow& row : KeptSettings()) all.push_back(&row);
     return all;
   }();

@@ -96,6 +96,7 @@ struct Config {
   std::string ring_host, ring_zone;     // failure domains; empty: one of its own
   int ring_weight = 0;                  // share of replicas, relative to other nodes
   int ring_n = 0, ring_r = 0, ring_w = 0;
+  int ring_partitions = 0;
   bool ring_sloppy = false;
   std::vector<RingPolicy> ring_policies;  // in order
   int64_t ring_transfer_p99_ms = 0;       // above it, others' pulls are held back

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A setting is a row of data: its names, how its value is read and printed, what is allowed, and
-// where in Config it lives. Rows with a meaning are in config_table.cc, those that Redis has and
-// we keep and show only in config_kept_table.cc.
+// where in Config it lives. Rows with a meaning are in config_table.cc and config_ring_table.cc,
+// those that Redis has and we keep and show only in config_kept_table.cc.
 #pragma once
 
 #include <cstdint>
@@ -88,6 +88,7 @@ struct SettingRow {
 
 // All rows, those with a meaning first. Pointers to rows live as long as the process.
 std::span<const SettingRow> MeaningfulSettings();
+std::span<const SettingRow> RingSettings();
 std::span<const SettingRow> KeptSettings();
 const std::vector<const SettingRow*>& AllSettings();
 // By name or alias, any case; nullptr if there is none.

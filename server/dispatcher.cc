@@ -8,6 +8,7 @@
 #include "base/number.h"
 #include "server/admission.h"
 #include "server/ring.h"
+#include "server/ring_watch.h"
 #include "server/server.h"
 #include "server/tsc_clock.h"
 
@@ -23,7 +24,8 @@ uint32_t EffectiveFlags(const Session& session, const Command& command) {
 }
 
 bool UsesEngine(const Session& session, const Command& command) {
-  return command.uses_engine || (command.is_exec && session.transaction.uses_engine);
+  if (!command.is_exec) return command.uses_engine;
+  return session.transaction.uses_engine || WatchesElsewhere(session);
 }
 
 // After each request, answered or not: CLIENT REPLY SKIP mutes exactly the next one.
@@ -314,9 +316,13 @@ bool Dispatcher::MakeResident(Session& session, const Command& command,
   walks_.clear();
   if (command.is_exec) {
     CollectQueuedKeys(session);
+    AddWatchedElsewhere(session, &keys_);
   } else {
     CollectKeys(session.database, row, argv);
     CollectWalk(session.database, row, argv);
+    if (session.hops > 0 && IsWatch(command)) {
+      for (KeyRef& key : keys_) key.need = ElementNeed::kAll;  // for its version
+    }
   }
   for (KeyWalk& walk : walks_) walk.share = session.share;
   Engine& engine = server_.engine();

@@ -26,6 +26,7 @@
 namespace redynamo {
 
 class Server;
+struct GatherChoice;
 
 enum class ExecuteResult : uint8_t {
   kDone,    // answered, muted or queued: the next request may run
@@ -99,6 +100,11 @@ class Dispatcher {
                                                uint32_t flags);
   bool MustSettle(const Session& session, const Command& command) const;
   // Spreads the command over several nodes, if it is to be.
+  std::string WhyNotPassed(const Session& session, std::optional<Id128> peer) const;
+  std::optional<ExecuteResult> WatchInRing(Session& session, const Command& command,
+                                           std::span<const std::string_view> argv);
+  std::optional<ExecuteResult> StartGather(Session& session, const Command& command,
+                                           GatherChoice choice);
   std::optional<ExecuteResult> GatherInRing(Session& session, const Command& command,
                                             std::span<const std::string_view> argv);
   // Why a node that shall do it alone, or for its share, cannot; empty: nothing is in the way.

@@ -2,6 +2,7 @@
 // The dispatcher's steps on a ring of several nodes: where a command runs, what its local copies
 // must be compared with before, and what its reply waits for.
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "base/hash.h"
@@ -10,6 +11,7 @@
 #include "server/ring.h"
 #include "server/ring_policy.h"
 #include "server/ring_share.h"
+#include "server/ring_watch.h"
 #include "server/ring_why.h"
 #include "server/scatter.h"
 #include "server/server.h"
@@ -111,8 +113,7 @@ std::optional<ExecuteResult> Dispatcher::RouteInRing(Session& session, const Com
     std::optional<ExecuteResult> passed = PassTransaction(session, command, flags);
     if (passed) return passed;
   }
-  bool watches = !keys_.empty() && !(command.row->flags & (kWrite | kReadonly));
-  if (watches && !command.is_exec) return std::nullopt;  // of this connection: see ObstacleInRing
+  if (IsWatch(command) && session.hops == 0) return WatchInRing(session, command, argv);
   bool may_pass_on = session.hops == 0 && !command.is_exec;
   if (may_pass_on && !session.share) {
     std::optional<ExecuteResult> spread = GatherInRing(session, command, argv);
@@ -142,6 +143,21 @@ std::optional<ExecuteResult> Dispatcher::RouteInRing(Session& session, const Com
   return ForwardInRing(session, command, route.peer, argv, flags);
 }
 
+// At the coordinator, where EXEC will run (PassTransaction). What this node coordinates it watches
+// itself, by the hooks of its sessions; so it does as a home when the coordinator cannot be asked.
+std::optional<ExecuteResult> Dispatcher::WatchInRing(Session& session, const Command& command,
+                                                     std::span<const std::string_view> argv) {
+  const Node& node = server_.ring()->node();
+  bool coordinates = std::ranges::all_of(slots_, [&](uint16_t slot) {
+    return node.CoordinatorOf(PartitionOfSlot(slot)) == node.self();
+  });
+  bool home = IsHomeOf(node, slots_);
+  if (session.transaction.open || (home && (coordinates || session.runs_here))) return std::nullopt;
+  GatherChoice choice = PlanWatch(server_, session, argv, slots_);
+  if (home && choice.kind == GatherChoice::kRefuse) return std::nullopt;
+  return StartGather(session, command, std::move(choice));
+}
+
 ExecuteResult Dispatcher::ForwardInRing(Session& session, const Command& command, const Id128& peer,
                                         std::span<const std::string_view> argv, uint32_t flags) {
   server_.ring()->Forward(session, peer, argv, flags & kWrite);
@@ -166,33 +182,48 @@ bool Dispatcher::MustSettle(const Session& session, const Command& command) cons
   return false;
 }
 
+// Transactions that write, or watch, run where plain writes of their keys do: EXECs of all nodes'
+// clients come one after the other there, and so of those that have seen the same version one alone
+// succeeds. A home runs it itself if nobody coordinates all keys, or who does cannot be asked.
 std::optional<ExecuteResult> Dispatcher::PassTransaction(Session& session, const Command& command,
                                                          uint32_t flags) {
-  TransactionState& transaction = session.transaction;
   Node& node = server_.ring()->node();
-  if (slots_.empty() || transaction.queue_failed || IsHomeOf(node, slots_)) return std::nullopt;
-  auto refuse = [&](std::string text) {
-    return Refuse(session, &command, Reply::ErrorText(std::move(text)));
-  };
-  if (!session.watched.empty()) {
-    return refuse(
-        "CROSSSLOT this node watches a key, but is no replica of all keys of the "
-        "transaction: give them one hash tag, as in {tag}key");
-  }
-  for (const QueuedCommand& queued : transaction.queue) {
-    if (RunsAnywhere(*queued.command)) continue;
-    return refuse("CROSSSLOT another node has the keys of this transaction, and it cannot run " +
-                  std::string(queued.command->name()) + " for this connection");
-  }
+  if (slots_.empty() || session.transaction.queue_failed) return std::nullopt;
+  bool writes = flags & kWrite;
   Node::Route route =
-      node.RouteOf(slots_, flags & kWrite, Node::Forwarding::kPrefer, session.request_quorum);
-  std::optional<Id128> peer = CommonHome(node, slots_);
-  if (route.kind == Node::Route::kForward) peer = route.peer;
-  if (!peer) return refuse(std::string(kCrossing));
-  server_.ring()->ForwardTransaction(session, *peer, flags & kWrite);
+      node.RouteOf(slots_, writes, Node::Forwarding::kPrefer, session.request_quorum);
+  bool elsewhere = route.kind == Node::Route::kForward;
+  std::optional<Id128> peer = elsewhere ? route.peer : CommonHome(node, slots_);
+  std::string obstacle = WhyNotPassed(session, peer);
+  if (IsHomeOf(node, slots_)) {
+    bool gains = elsewhere && (writes || !session.watched.empty()) && !session.runs_here;
+    if (!gains || !obstacle.empty()) return std::nullopt;
+  }
+  if (!obstacle.empty()) return Refuse(session, &command, Reply::ErrorText(obstacle));
+  server_.ring()->ForwardTransaction(session, *peer, writes);
   DiscardTransaction(server_, session);
   session.last_command = &command;
   return Finish(session);
+}
+
+// The error when no other node can run the session's transaction; nothing when `peer` can.
+std::string Dispatcher::WhyNotPassed(const Session& session, std::optional<Id128> peer) const {
+  bool watches_here = std::ranges::any_of(session.watched, std::not_fn(&WatchedKey::elsewhere));
+  if (watches_here) {
+    return "CROSSSLOT this node watches a key, but is no replica of all keys of the "
+           "transaction: give them one hash tag, as in {tag}key";
+  }
+  for (const QueuedCommand& queued : session.transaction.queue) {
+    if (RunsAnywhere(*queued.command)) continue;
+    return "CROSSSLOT another node has the keys of this transaction, and it cannot run " +
+           std::string(queued.command->name()) + " for this connection";
+  }
+  if (!peer) return std::string(kCrossing);
+  if (!session.watched.empty() && !server_.ring()->node().Shares(*peer, kWatches)) {
+    return "TRYAGAIN the node that would run this transaction has a version that cannot compare "
+           "what is watched. Nothing was changed";
+  }
+  return {};
 }
 
 std::string Dispatcher::ObstacleInRing(const Session& session, const Command& command,
@@ -200,11 +231,6 @@ std::string Dispatcher::ObstacleInRing(const Session& session, const Command& co
   Node& node = server_.ring()->node();
   if (session.share) {
     return ShareRefusal(node, *session.share, flags & kWrite, session.request_quorum);
-  }
-  bool watches = !slots_.empty() && !(command.row->flags & (kWrite | kReadonly));
-  if (watches && !command.is_exec && !IsHomeOf(node, slots_)) {
-    return "CROSSSLOT this node is no replica of the key, and can watch only what it has: ask one "
-           "that RING.PREFLIST names";
   }
   if (!command.is_exec) return {};
   if (flags & kWholeDatabase && !IsHomeOfAll(node)) {
@@ -227,13 +253,18 @@ std::optional<ExecuteResult> Dispatcher::GatherInRing(Session& session, const Co
   } else {
     choice = PlanScatter(ring.node(), command, argv, slots_, session.request_quorum);
   }
+  return StartGather(session, command, std::move(choice));
+}
+
+std::optional<ExecuteResult> Dispatcher::StartGather(Session& session, const Command& command,
+                                                     GatherChoice choice) {
   if (choice.kind == GatherChoice::kNone) return std::nullopt;
   if (choice.kind == GatherChoice::kRefuse) {
     return Refuse(session, &command, Reply::ErrorText(choice.error));
   }
   session.last_command = &command;
   session.fresh = 0;  // what was compared ahead is older than what this does
-  ring.gatherer().Start(session, std::move(choice.plan));
+  server_.ring()->gatherer().Start(session, std::move(choice.plan));
   return Finish(session);
 }
 
@@ -241,6 +272,7 @@ bool Dispatcher::FreshInRing(Session& session, const Command& command,
                              std::span<const std::string_view> argv) {
   Node& node = server_.ring()->node();
   if (!node.NeedsFresh(session.request_quorum) || IsBlind(command)) return true;
+  if (session.transaction.open && !command.is_exec) return true;  // WATCH: an error in any case
   if (command.row->handler == RingWhy) return true;
   if (session.share) return CompareShare(session, argv);
   CollectForRing(session, command, argv);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/number.h"
+#include "server/ring_watch.h"
 #include "server/server.h"
 #include "storage/partition_set.h"
 
@@ -34,6 +35,7 @@ class ForwardedClients::Client : public Transport {
     stream_ = {from, command.client};
     request_id_ = command.request_id;
     transaction_ = command.flags & wire::Forward::kTransaction;
+    watched_ = command.flags & wire::Forward::kWatched;
     session_.quorum = RequestQuorum::Unpack(command.flags >> wire::Forward::kQuorumShift);
     session_.hops = uint8_t(command.hops);
     session_.misrouted = false;
@@ -96,6 +98,11 @@ class ForwardedClients::Client : public Transport {
     session_.reply_mode = ReplyMode::kOff;
     dispatcher.Execute(session_, kMulti);
     std::span<const std::string_view> rest = args_;
+    if (watched_) {
+      auto behind = TakeWatchedWords(session_.server(), session_, rest);
+      if (behind) rest = *behind;
+      session_.transaction.queue_failed = !behind;
+    }
     uint64_t count;
     while (!rest.empty() && ParseUint64(rest[0], &count) && count > 0 && count < rest.size()) {
       dispatcher.Execute(session_, rest.subspan(1, size_t(count)));
@@ -110,6 +117,7 @@ class ForwardedClients::Client : public Transport {
   Stream stream_;
   uint64_t request_id_ = 0;
   bool transaction_ = false;
+  bool watched_ = false;  // words of ring_watch.h stand before it
   std::optional<PartitionSet> share_;
   std::string bytes_;
   std::vector<std::string_view> args_;

@@ -16,6 +16,7 @@ void WriteReplication(const Node& node, InfoWriter& out) {
     out.Field("ring_reads_repaired", reads->stats().repaired);
     out.Field("ring_reads_failed", reads->stats().failed);
   }
+  out.Field("ring_partitions", node.document().partitions());
   if (const FreshPartitions* reads = node.fresh_partitions()) {
     out.Field("ring_shares_compared", reads->stats().asked);
     out.Field("ring_partitions_compared", reads->stats().compared);

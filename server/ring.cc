@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/ring.h"
 
+#include <fmt/format.h>
+
 #include <deque>
 #include <utility>
 
 #include "base/log_line.h"
 #include "cluster/plan.h"
+#include "server/ring_watch.h"
 #include "server/server.h"
 #include "storage/file_system.h"
 
@@ -127,6 +130,11 @@ Status Ring::Load() {
             "file '" + path + "': " + document.status().message() +
                 ". Copy it from another node of the ring, or restore the data directory"};
   }
+  if (document->partitions() != server_.config().ring_partitions) {
+    return InvalidArgument(
+        fmt::format("ring-partitions is {}, but the ring of this node has {}: set that",
+                    server_.config().ring_partitions, document->partitions()));
+  }
   document_ = std::move(*document);
   path = VotePathOf(server_.config());
   if (!PosixFileSystem().Exists(path)) return Status::Ok();
@@ -149,6 +157,7 @@ void Ring::SetLinks(Links* links) {
   options.serving_p99_ms_max = config.ring_transfer_p99_ms;
   options.timeout_ms = config.ring_timeout_ms;
   options.databases = config.databases;
+  options.partitions = config.ring_partitions;
   RingAddress address{HostOf(config), PortOf(config)};
   options.ring_address = address.ToString();
   address.port = uint16_t(config.port);
@@ -216,6 +225,16 @@ void Ring::EngineGone() {
 
 Status Ring::KeepDocument(const RingDocument& document) {
   const Config& config = server_.config();
+  if (!document_) {
+    // Nothing is kept unless all can be: a member without its engine would be of no use to anybody.
+    if (!server_.has_engine()) return {StatusCode::kBusy, "the data is being loaded"};
+    bool other_seed = server_.engine().Seed() != document.seed;
+    if (other_seed && server_.engine().HasEvents()) {
+      return InvalidArgument(
+          "this node has been written to, and a ring takes in blank nodes only. Take it out of the "
+          "ring (RING.LEAVE on a member), and start it with an empty data directory");
+    }
+  }
   Status status =
       WriteDurably(PosixFileSystem(), config.dir, PathOf(config), EncodeRingDocument(document));
   if (!status.ok()) return status;
@@ -351,7 +370,7 @@ Status Ring::ReadyForChange() {
   Id128 cluster_id{};
   for (uint8_t& byte : cluster_id) byte = uint8_t(server_.randomness().Next());
   Result<RingDocument> document =
-      NewRing(cluster_id, engine.Seed(), kRingPartitionsDefault, server_.config().ring_n, {*self});
+      NewRing(cluster_id, engine.Seed(), PartitionCount(), server_.config().ring_n, {*self});
   if (!document.ok()) return document.status();
   Status kept = KeepDocument(*document);
   if (!kept.ok()) return kept;
@@ -419,6 +438,9 @@ Ring::Retry Ring::CommandOf(Session& session, bool writes) {
 void Ring::ForwardTransaction(Session& session, const Id128& peer, bool writes) {
   std::vector<std::string_view> words;
   std::deque<std::string> counts;
+  std::vector<std::string> watched;
+  if (!session.watched.empty()) watched = WatchedWords(session);
+  words.assign(watched.begin(), watched.end());
   for (const QueuedCommand& queued : session.transaction.queue) {
     std::vector<std::string_view> args = queued.Args();
     words.push_back(counts.emplace_back(std::to_string(args.size())));
@@ -427,6 +449,7 @@ void Ring::ForwardTransaction(Session& session, const Id128& peer, bool writes) 
   NoteWrite(session, peer, writes);
   Retry command = CommandOf(session, writes);
   command.flags |= wire::Forward::kTransaction;
+  if (!watched.empty()) command.flags |= wire::Forward::kWatched;
   Send(std::move(command), peer, words);
 }
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/ring_changes.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "cluster/message_kind.h"
 #include "cluster/node.h"
 #include "server/ring.h"
 #include "server/server.h"
@@ -11,6 +13,10 @@ namespace redynamo {
 namespace {
 
 constexpr int64_t kReachMs = 5000;  // for a node that is to join
+
+bool Joins(RingChangeKind kind) {
+  return kind == RingChangeKind::kJoin || kind == RingChangeKind::kReplace;
+}
 
 std::vector<uint64_t> PartitionBytes(Engine& engine, int partitions) {
   std::vector<uint64_t> bytes;
@@ -35,9 +41,11 @@ Reply BeginRingChange(CommandContext& context, RingWish wish) {
   if (context.session.transaction.running) {
     return Reply::Error("ERR a change of the ring cannot be part of a transaction");
   }
+  if (std::max(wish.joining.size(), wish.leaving.size()) > kAddressBytesMax) {
+    return Reply::Error("ERR a node is named by its 40 digits or its ring address, host:ring-port");
+  }
   RingAddress address;
-  bool joins = wish.kind != RingChangeKind::kLeave;
-  if (joins && !RingAddress::Parse(wish.joining, &address)) {
+  if (Joins(wish.kind) && !RingAddress::Parse(wish.joining, &address)) {
     return Reply::ErrorText("ERR '" + wish.joining + "' is no ring address: host:ring-port");
   }
   Status ready = ring->ReadyForChange();
@@ -52,6 +60,12 @@ void RingChanges::Begin(RingWish wish, const DeferredReply& client, Node* node, 
 }
 
 void RingChanges::Tick(Node* node, int64_t now_ms) {
+  std::erase_if(arriving_, [&](const Arriving& one) {
+    // It is decided, whether the node hears of it now or later.
+    if (node->EpochOf(one.id) < one.ring_epoch && now_ms < one.until_ms) return false;
+    server_.Answer(one.client, Reply::Ok());
+    return true;
+  });
   std::vector<Pending> waiting;
   waiting.swap(pending_);
   for (Pending& pending : waiting) {
@@ -80,7 +94,7 @@ bool RingChanges::TryEnd(const Pending& pending, Node* node) {
     }
     change.leaving = document.members[*found].id;
   }
-  if (wish.kind != RingChangeKind::kLeave) {
+  if (Joins(wish.kind)) {
     const Member* candidate = node->FindCandidate(wish.joining);
     if (!candidate) {
       std::optional<MemberIndex> known = document.Find(std::string_view(wish.joining));
@@ -108,9 +122,12 @@ void RingChanges::Carry(const RingChange& change, const Pending& pending, Node* 
     server_.Answer(pending.client, PlanReply(*plan));
     return;
   }
-  Server& server = server_;
-  node->ChangeMembers(change, [&server, client = pending.client](const Status& status) {
-    server.Answer(client, status.ok() ? Reply::Ok() : Reply::ErrorText("ERR " + status.message()));
+  node->ChangeMembers(change, [this, node, change, client = pending.client](const Status& status) {
+    if (!status.ok()) return server_.Answer(client, Reply::ErrorText("ERR " + status.message()));
+    if (!Joins(change.kind)) return server_.Answer(client, Reply::Ok());
+    int64_t now_ms = server_.clock().MonotonicUs() / 1000;
+    arriving_.push_back(
+        {change.joining.id.bytes, node->document().epoch, client, now_ms + kReachMs});
   });
 }
 

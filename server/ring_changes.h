@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// RING.JOIN, RING.LEAVE and RING.REPLACE as an operator gives them: without COMMIT the plan is
-// answered, with it the members decide it. A node that joins is first reached at its ring address;
-// the answer waits for it.
+// RING.JOIN, RING.LEAVE, RING.REPLACE and RING.FORGET as an operator gives them: without COMMIT the
+// plan is answered, with it the members decide it. A node that joins is first reached at its ring
+// address; the answer waits for it, and then until it has the document: before that it would take
+// commands as a node by itself.
 //
 // Data thread only.
 #pragma once
@@ -22,7 +23,7 @@ class Server;
 struct RingWish {
   RingChangeKind kind = RingChangeKind::kJoin;
   std::string joining;  // kJoin, kReplace: a ring address
-  std::string leaving;  // kLeave, kReplace: 40 digits or a ring address
+  std::string leaving;  // else: 40 digits or a ring address
   bool commit = false;
 };
 
@@ -43,12 +44,20 @@ class RingChanges {
     DeferredReply client;
     int64_t until_ms = 0;
   };
+  // A node that has been taken in, and has not said so yet.
+  struct Arriving {
+    Id128 id{};
+    uint64_t ring_epoch = 0;
+    DeferredReply client;
+    int64_t until_ms = 0;
+  };
   // False while the joining node has not been reached.
   bool TryEnd(const Pending& pending, Node* node);
   void Carry(const RingChange& change, const Pending& pending, Node* node);
 
   Server& server_;
   std::vector<Pending> pending_;
+  std::vector<Arriving> arriving_;
 };
 
 }  // namespace redynamo

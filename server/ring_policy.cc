@@ -54,7 +54,9 @@ Status CheckQuorum(const RequestQuorum& quorum) {
 
 Result<RingPolicy> ParseRingPolicy(std::span<const std::string> words) {
   if (words.size() < 4 || words.size() % 2 != 0) {
-    return InvalidArgument("a database, a prefix, and pairs of a word and a value are needed");
+    return InvalidArgument(
+        "a database, a prefix, and pairs of a word and a value are needed, each a word of its own: "
+        "ring-policy 0 session: r 1 w 1");
   }
   RingPolicy policy;
   if (words[0] != "*") {

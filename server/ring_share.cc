@@ -15,12 +15,12 @@ namespace {
 
 constexpr int64_t kKeysTimeoutMs = 60'000;  // KEYS may have to read all names from disk
 
-constexpr uint64_t kPositionsPerPartition = uint64_t(kSlotsPerPartition) << kPositionHashBits;
+uint64_t PositionsPerPartition() { return uint64_t(SlotsPerPartition()) << kPositionHashBits; }
 
 std::vector<uint16_t> FirstSlots(const PartitionSet& share) {
   std::vector<uint16_t> slots;
-  for (int p = share.NextFrom(0); p < kPartitionCount; p = share.NextFrom(p + 1)) {
-    slots.push_back(uint16_t(p * kSlotsPerPartition));
+  for (int p = share.NextFrom(0); p < PartitionCount(); p = share.NextFrom(p + 1)) {
+    slots.push_back(uint16_t(p * SlotsPerPartition()));
   }
   return slots;
 }
@@ -115,7 +115,7 @@ std::optional<std::string> MergeScan(uint64_t seed, uint64_t end,
   std::erase_if(found, [&](const Found& f) { return PlaceOf(f.key, seed).position() >= next; });
   std::string merged;
   AppendArrayHeader(2, &merged);
-  bool over = next >= uint64_t(kPartitionCount) * kPositionsPerPartition;
+  bool over = next >= uint64_t(PartitionCount()) * PositionsPerPartition();
   AppendBulk(std::to_string(over ? 0 : next), &merged);
   AppendArrayHeader(found.size(), &merged);
   for (const Found& f : found) merged.append(f.bytes);
@@ -126,14 +126,14 @@ GatherChoice PlanScan(Node& node, const WholeCommand& whole) {
   ArgReader args(whole.argv.subspan(1));
   uint64_t cursor = ReadCursor(args);
   uint64_t count = ReadScanOptions(args, /*with_type=*/true).count;
-  if (!args.ok() || cursor / kPositionsPerPartition >= uint64_t(kPartitionCount)) return {};
+  if (!args.ok() || cursor / PositionsPerPartition() >= uint64_t(PartitionCount())) return {};
   const RingDocument& document = node.document();
   // About so many keys are in a partition, by what this node holds.
   double held = std::min(1.0, double(document.n) / double(document.members.size()));
-  double density = double(whole.keys_here) / (kPartitionCount * held);
-  double wanted = density > 0 ? double(count) / density : kPartitionCount;
-  int first = int(cursor / kPositionsPerPartition);
-  int last = first + int(std::clamp(wanted, 1.0, double(kPartitionCount - first)));
+  double density = double(whole.keys_here) / (PartitionCount() * held);
+  double wanted = density > 0 ? double(count) / density : PartitionCount();
+  int first = int(cursor / PositionsPerPartition());
+  int last = first + int(std::clamp(wanted, 1.0, double(PartitionCount() - first)));
   GatherChoice choice = PlanShares(node, first, last, false, whole.argv);
   if (choice.kind != GatherChoice::kGather) return choice;
   GatherPlan& plan = choice.plan;
@@ -142,7 +142,7 @@ GatherChoice PlanScan(Node& node, const WholeCommand& whole) {
   for (GatherPart& part : plan.parts) {  // the last COUNT is the one that counts
     part.args.insert(part.args.end(), {"COUNT", text});
   }
-  uint64_t end = uint64_t(last) * kPositionsPerPartition;
+  uint64_t end = uint64_t(last) * PositionsPerPartition();
   plan.merge = [seed = document.seed, end](std::span<const std::string> replies) {
     return MergeScan(seed, end, replies);
   };
@@ -160,14 +160,15 @@ GatherChoice PlanWhole(Node& node, const WholeCommand& whole) {
   if (name == "randomkey") merge = MergeDraw(whole.random, whole.version);
   if (name == "flushdb" || name == "flushall") merge = MergeOk();
   if (!merge) return {};
-  GatherChoice choice = PlanShares(node, 0, kPartitionCount, whole.command.has(kWrite), whole.argv);
+  GatherChoice choice =
+      PlanShares(node, 0, PartitionCount(), whole.command.has(kWrite), whole.argv);
   choice.plan.merge = std::move(merge);
   if (name == "keys") choice.plan.timeout_ms = kKeysTimeoutMs;
   return choice;
 }
 
 bool IsHomeOfAll(const Node& node) {
-  for (int p = 0; p < kPartitionCount; p++) {
+  for (int p = 0; p < PartitionCount(); p++) {
     if (!node.PlaceOf(p).self_reads) return false;
   }
   return true;

@@ -102,6 +102,7 @@ EngineOptions Server::MakeEngineOptions() const {
   options.dot_index_bytes_max = now.ring_index_bytes;
   options.keep_dots = ring_ && ring_->several();
   options.seed = ring_ ? ring_->seed() : 0;
+  options.partitions = now.ring_partitions;
   return options;
 }
 

@@ -88,6 +88,9 @@ struct WatchedKey {
   std::string key;
   bool existed;
   int64_t deadline_ms;  // when watched; kNoDeadline
+  // On a ring, of a key that another node has: its version then (ring_watch.h).
+  bool elsewhere = false;
+  uint64_t version = 0;
 };
 
 struct SubscriptionState {

@@ -17,6 +17,15 @@ void WatchTable::Watch(Session& session, int database, std::string_view key, boo
   watchers_[Place(database, std::string(key))].push_back(&session);
 }
 
+void WatchTable::WatchElsewhere(Session& session, int database, std::string_view key,
+                                uint64_t version) {
+  for (const WatchedKey& watched : session.watched) {
+    if (watched.database == database && watched.key == key) return;
+  }
+  if (session.watched.empty()) watching_clients_++;
+  session.watched.push_back({database, std::string(key), version != 0, kNoDeadline, true, version});
+}
+
 void WatchTable::UnwatchAll(Session& session) {
   for (const WatchedKey& watched : session.watched) {
     auto it = watchers_.find(std::pair<int, std::string_view>(watched.database, watched.key));

@@ -20,6 +20,8 @@ class WatchTable {
   // `existed` and `deadline_ms`: as the key is now.
   void Watch(Session& session, int database, std::string_view key, bool existed,
              int64_t deadline_ms);
+  // A key that another node has: nothing tells of its changes, EXEC compares the version.
+  void WatchElsewhere(Session& session, int database, std::string_view key, uint64_t version);
   void UnwatchAll(Session& session);
 
   // From the engine's hooks.

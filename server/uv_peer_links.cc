@@ -305,14 +305,16 @@ void UvPeerLinks::BecomeSpare(Link* link) {
   if (spares > options_.bounds.spares) End(link, LinkDown::kClosed, "too many connections");
 }
 
+// A Hello that was long on its way looks like a clock that is behind, so the node that sees the
+// other one ahead says it.
 void UvPeerLinks::WarnOfSkew(Link* link) {
-  if (std::abs(link->skew_ms) <= options_.times.skew_warning_ms) return;
+  if (link->skew_ms <= options_.times.skew_warning_ms) return;
   if (skew_told_.size() >= kSkewsMax) skew_told_.clear();
   if (std::exchange(skew_told_[link->peer()], link->hello.process) == link->hello.process) return;
   LogWarning(fmt::format(
-      "Ring: the clock of {} is {} ms {} this node's; of concurrent writes the one with the later "
-      "clock is shown, so have both follow a time server",
-      link->Name(), std::abs(link->skew_ms), link->skew_ms > 0 ? "ahead of" : "behind"));
+      "Ring: the clock of {} is {} ms ahead of this node's; of concurrent writes the one with the "
+      "later clock is shown, so have both follow a time server",
+      link->Name(), link->skew_ms));
 }
 
 // The same line comes again and again while a refused node dials: once a minute is enough.

@@ -40,10 +40,16 @@ Status EngineImpl::Open() {
                                          "this one a --dir of its own");
   }
   lock_ = std::move(*lock);
+  if (!IsPartitionCount(uint64_t(options_.partitions))) {
+    return InvalidArgument("there can be 64, 128, ... 4096 partitions, not " +
+                           std::to_string(options_.partitions));
+  }
   bool created = false;
   Result<Identity> identity = Identity::LoadOrCreate(&fs, options_.dir, &created, RandomSource());
   if (!identity.ok()) return identity.status();
   identity_ = *identity;
+  if (created) identity_.partitions = options_.partitions;
+  SetPartitions(identity_.partitions);
   std::string boot_id = environment_.BootId();
   uint64_t fingerprint = environment_.Fingerprint(options_.dir);
   bool moved = identity_.MustRotate(boot_id, fingerprint);
@@ -74,14 +80,29 @@ Status EngineImpl::Open() {
   expire_pool_ = std::make_unique<Background>(threads, kScrubNice);
   free_pool_ = std::make_unique<Background>(threads, kFreeNice);
   status = Recover();
-  if (!status.ok() || !new_seed) return status;
-  for (int p = 0; p < kPartitionCount; p++) {
+  bool new_partitions = options_.partitions != identity_.partitions;
+  if (!status.ok() || !(new_seed || new_partitions)) return status;
+  for (int p = 0; p < PartitionCount(); p++) {
     if (!replica_->EverUsed(p)) continue;
-    return InvalidArgument(
-        "the data directory was written under another position seed than its "
-        "ring has; start this node with an empty one");
+    if (!new_partitions) {
+      return InvalidArgument(
+          "the data directory was written under another position seed than its "
+          "ring has; start this node with an empty one");
+    }
+    return InvalidArgument("the data directory was made with ring-partitions " +
+                           std::to_string(identity_.partitions) + ", which stays: set that, not " +
+                           std::to_string(options_.partitions) +
+                           ", or start with an empty directory");
   }
+  if (new_partitions) SetPartitions(options_.partitions);
+  identity_.partitions = options_.partitions;
   return identity_.Save(&fs, options_.dir);
+}
+
+void EngineImpl::SetPartitions(int count) {
+  SetPartitionCount(count);
+  partitions_ = std::vector<Partition>(size_t(count));
+  replica_->SetPartitions(count);
 }
 
 Status EngineImpl::Close(bool checkpoint) {
@@ -374,7 +395,7 @@ void Engine::Poll() { impl_->Poll(); }
 bool Engine::Tick(int64_t now_ms, int64_t budget_us) { return impl_->Tick(now_ms, budget_us); }
 uint64_t Engine::BufferedBytes() const { return impl_->log_->buffered_bytes(); }
 bool Engine::HasEvents() const {
-  for (int p = 0; p < kPartitionCount; p++) {
+  for (int p = 0; p < PartitionCount(); p++) {
     if (impl_->replica_->EverUsed(p)) return true;
   }
   return false;
@@ -455,6 +476,10 @@ Id128 Engine::Actor() const { return impl_->identity_.actors[impl_->self_]; }
 Id128 Engine::NodeId() const { return impl_->identity_.node_id; }
 uint64_t Engine::KeyStateHash(int database, std::string_view key) {
   return impl_->replica_->KeyStateHash(database, key);
+}
+
+uint64_t Engine::KeyVersion(int database, std::string_view key) {
+  return impl_->replica_->KeyVersion(database, key);
 }
 std::vector<RowReport> Engine::ExplainKey(int database, std::string_view key, size_t max_rows) {
   return impl_->replica_->ExplainKey(database, key, max_rows);

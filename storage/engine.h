@@ -75,7 +75,9 @@ struct EngineOptions {
   size_t capture_slice_rows = 2048;  // elements of a large collection captured in one go
   int lfu_log_factor = 10;
   int lfu_decay_minutes = 1;
-  uint64_t seed = 0;                 // of positions, when a ring gives it; 0: the directory's own
+  uint64_t seed = 0;  // of positions, when a ring gives it; 0: the directory's own
+  int partitions =
+      kPartitionsDefault;            // of a new directory, and of one that nothing was written to
   bool keep_dots = false;            // see KeepDots
   uint64_t dot_index_bytes_max = 0;  // 0: unlimited; beyond it the oldest dots are let go
 };
@@ -318,6 +320,9 @@ class Engine {
   // 64 bits of the dots of all rows of the key, live and gone; 0 when there are none. Replicas
   // that agree on the key give the same. What is not in memory is read on the spot: Load it first.
   uint64_t KeyStateHash(int database, std::string_view key);
+  // The same of the live dots alone: it changes when the key does, and not when a replica learns
+  // that a removal is known everywhere.
+  uint64_t KeyVersion(int database, std::string_view key);
   // The key's rows with more than one version first, then the others; at most max_rows.
   std::vector<RowReport> ExplainKey(int database, std::string_view key, size_t max_rows);
 

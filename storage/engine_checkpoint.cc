@@ -166,7 +166,7 @@ void EngineImpl::StartCheckpoint() {
   job.meta.position = log_->appended();
   job.meta.slots.resize(namespaces_.size());
   // As of the start: see checkpoint_meta.h.
-  for (int p = 0; p < kPartitionCount; p++) {
+  for (int p = 0; p < PartitionCount(); p++) {
     job.meta.clocks.push_back(ClockOf(p));
     const Partition& own = partitions_[p];
     if (own.own_floor > 0) job.meta.counters[uint16_t(p)] = {self_, own.own_n, own.own_floor};
@@ -472,7 +472,7 @@ bool EngineImpl::StepCheckpoint(int64_t deadline_us) {
     return false;
   }
   if (job.state == CheckpointJob::State::kCommit) return false;
-  for (; job.dots_at < kPartitionCount; job.dots_at++) {
+  for (; job.dots_at < PartitionCount(); job.dots_at++) {
     if (clock_->MonotonicUs() >= deadline_us) return true;
     std::string dots = replica_->EncodeDots(job.dots_at);
     if (!dots.empty()) job.meta.dots[uint16_t(job.dots_at)] = std::move(dots);

@@ -80,6 +80,7 @@ class EngineImpl {
   // An event's header and tags, and the clock of a clear: per actor its index and one interval.
   uint64_t EventLogBytes() const { return kEffectLogBytes + clock_log_bytes_; }
   void NoteClockBytes(const PartitionClock& clock);
+  void SetPartitions(int count);
   uint64_t ClearLogBytes(int database) const;
   uint64_t ReplyPosition() const {
     return options_.sync == SyncMode::kAlways ? log_->synced() : log_->written();
@@ -235,8 +236,7 @@ class EngineImpl {
   KeyRows& HoldKey(const Spot& spot);
   void ReleaseKey(const Spot& spot);
   Row* FindLive(const Spot& spot) const;
-  // Takes into `held` what the table shows: the string, the collection's deadline, one element,
-  // all.
+  // Takes into `held` what the table shows: the string, the deadline, one element, all.
   void PullString(const Row* row, KeyRows* held) const;
   void PullDeadline(const Row* row, KeyRows* held) const;
   void PullElement(const Row* row, std::string_view element, KeyRows* held) const;
@@ -517,7 +517,7 @@ class EngineImpl {
   std::vector<uint16_t> database_ns_;
   uint64_t database_ns_position_ = 0;  // of the last record that changed it
   std::vector<std::unique_ptr<Namespace>> namespaces_;
-  std::array<Partition, kPartitionCount> partitions_;
+  std::vector<Partition> partitions_;
   std::array<uint64_t, kSlotCount> last_position_{};
 
   std::vector<Probe> probes_;  // of the keys that the running pipeline will look up, in order

@@ -41,19 +41,19 @@ Status EngineImpl::Recover() {
       namespaces_[ns]->live += captured.live;
     }
   }
-  for (int p = 0; p < kPartitionCount && p < int(meta->clocks.size()); p++) {
+  for (int p = 0; p < PartitionCount() && p < int(meta->clocks.size()); p++) {
     partitions_[p].clock = meta->clocks[p];
     partitions_[p].own_n = meta->clocks[p].Max(self_);
   }
   for (const auto& [p, counter] : meta->counters) {
-    if (p >= kPartitionCount || counter.actor != self_) continue;  // another own one is in use now
+    if (p >= PartitionCount() || counter.actor != self_) continue;  // another own one is in use now
     partitions_[p].own_n = std::max(partitions_[p].own_n, counter.n);
     partitions_[p].own_floor = counter.floor;
   }
   Status irregular = LoadIrregular(meta->irregular);
   if (!irregular.ok()) return irregular;
   for (const auto& [partition, bytes] : meta->dots) {
-    if (partition >= kPartitionCount || !replica_->DecodeDots(partition, bytes)) {
+    if (partition >= PartitionCount() || !replica_->DecodeDots(partition, bytes)) {
       return Corruption("checkpoint record 'dots' is malformed; restore from a backup");
     }
   }
@@ -133,7 +133,7 @@ Status EngineImpl::LoadIrregular(const std::map<uint16_t, std::string>& records)
   for (const auto& [partition, bytes] : records) {
     auto index = std::make_unique<IrregularIndex>();
     ByteReader in(bytes);
-    bool good = partition < kPartitionCount && DecodeClears(&in, &index->clears);
+    bool good = partition < PartitionCount() && DecodeClears(&in, &index->clears);
     while (good && !in.empty()) {
       IrregularIndex::Key key;
       KeyRows rows;

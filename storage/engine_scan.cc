@@ -25,8 +25,8 @@ uint64_t NextOf(const PartitionSet& share, uint64_t position) {
   int partition = PartitionOfSlot(SlotOf(position));
   int next = share.NextFrom(partition);
   if (next == partition) return position;
-  return next == kPartitionCount ? kPositionCount
-                                 : PositionOf(uint16_t(next * kSlotsPerPartition), 0);
+  return next == PartitionCount() ? kPositionCount
+                                  : PositionOf(uint16_t(next * SlotsPerPartition()), 0);
 }
 
 bool InShare(const KeyWalk& walk, uint32_t slot) {

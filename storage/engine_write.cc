@@ -314,17 +314,17 @@ void EngineImpl::CopyKey(const KeyView& from, KeyView* to) {
 
 uint64_t EngineImpl::ClearLogBytes(int database) const {
   const Namespace& space = *namespaces_[NamespaceOf(database)];
-  uint64_t partitions = std::min<uint64_t>(kPartitionCount, space.live);
+  uint64_t partitions = std::min<uint64_t>(PartitionCount(), space.live);
   return partitions * EventLogBytes();
 }
 
 void EngineImpl::ClearDatabase(int database, const PartitionSet* share) {
   uint16_t ns = NamespaceOf(database);
   Namespace& space = Ns(ns);
-  for (int p = 0; p < kPartitionCount; p++) {
+  for (int p = 0; p < PartitionCount(); p++) {
     bool used = false;
     if (share && !share->Contains(p)) continue;
-    for (int s = p * kSlotsPerPartition; s < (p + 1) * kSlotsPerPartition; s++) {
+    for (int s = p * SlotsPerPartition(); s < (p + 1) * SlotsPerPartition(); s++) {
       SlotTable* table = space.slots[s].get();
       if (!table || table->live == 0) continue;
       used = true;
@@ -339,7 +339,7 @@ void EngineImpl::ClearDatabase(int database, const PartitionSet* share) {
       ClearNamespacePart(ns, p, context, ~0ull);
       RememberClear({ClearScope::kNamespace, ns, RowKind::kBase, context.Minus(ClockOf(p))}, p);
     } else {
-      ApplyClearSlots(ns, p * kSlotsPerPartition, kSlotsPerPartition, ~0ull);
+      ApplyClearSlots(ns, p * SlotsPerPartition(), SlotsPerPartition(), ~0ull);
     }
   }
   if (hooks_.on_database_cleared && !replaying_) hooks_.on_database_cleared(database);

@@ -66,8 +66,11 @@ Result<Identity> Decode(std::string_view bytes, const std::string& path) {
   }
   uint64_t own = version > 1 ? in.Varint() : actors - 1;
   id.own = uint16_t(own);
+  uint64_t partitions = version > 2 ? in.Varint() : uint64_t(kPartitionsDefault);
+  id.partitions = int(partitions);
   bool own_there = own < actors && !id.foreign.contains(id.own);
-  if (!in.ok() || !own_there || !in.empty() || id.actors.empty() || id.actors.size() > kActorsMax) {
+  if (!in.ok() || !own_there || !IsPartitionCount(partitions) || !in.empty() || id.actors.empty() ||
+      id.actors.size() > kActorsMax) {
     return Corruption("'" + path + "' is malformed");
   }
   return id;
@@ -120,7 +123,9 @@ Result<uint16_t> Identity::Intern(const Id128& actor) {
 
 Status Identity::Save(FileSystem* fs, const std::string& dir) const {
   std::string out(kMagic, 7);
-  PutFixed32(&out, kFormatVersion);
+  // What is as it always was is written so that older builds read it.
+  bool usual = partitions == kPartitionsDefault;
+  PutFixed32(&out, usual ? kFormatVersion - 1 : kFormatVersion);
   out.append(reinterpret_cast<const char*>(node_id.data()), 16);
   PutFixed64(&out, directory_id);
   PutFixed64(&out, seed);
@@ -133,6 +138,7 @@ Status Identity::Save(FileSystem* fs, const std::string& dir) const {
     out.push_back(char(foreign.contains(uint16_t(i))));
   }
   PutVarint(&out, own);
+  if (!usual) PutVarint(&out, uint64_t(partitions));
   PutFixed32(&out, Crc32c(out));
   return fs->WriteWhole(Path(dir), out);
 }

@@ -18,16 +18,19 @@
 #include "base/random.h"
 #include "base/status.h"
 #include "storage/file_system.h"
+#include "storage/partition_set.h"
 
 namespace redynamo {
 
 struct Identity {
   using RandomSource = std::function<std::string(size_t bytes)>;
-  static constexpr uint32_t kFormatVersion = 2;  // 1: all actors are own ones, the last is in use
+  // 1: all actors are own ones, the last is in use; 2: there are kPartitionsDefault partitions.
+  static constexpr uint32_t kFormatVersion = 3;
 
   Id128 node_id{};
-  uint64_t directory_id = 0;   // stamped on every log segment
-  uint64_t seed = 0;           // of positions and element hashes
+  uint64_t directory_id = 0;  // stamped on every log segment
+  uint64_t seed = 0;          // of positions and element hashes
+  int partitions = kPartitionsDefault;
   std::vector<Id128> actors;   // by local index
   std::set<uint16_t> foreign;  // those of other directories
   uint16_t own = 0;            // the one in use

@@ -90,7 +90,7 @@ void EngineImpl::EndJoin(uint64_t hlc) {
 
 Status EngineImpl::JoinEffect(uint64_t end, uint64_t hlc, const EventHeader& event,
                               const Effect& effect) {
-  if (event.partition >= kPartitionCount || event.ns >= namespaces_.size() ||
+  if (event.partition >= PartitionCount() || event.ns >= namespaces_.size() ||
       DotActor(event.dot) >= identity_.actors.size()) {
     return Corruption("event of an unknown partition, database or actor");
   }

@@ -244,9 +244,9 @@ void EngineImpl::ClearNamespacePart(uint16_t ns, int partition, const PartitionC
   PartitionClock before = context.Minus(own);
   auto& index = partitions_[partition].irregular;
   bool all = context.Covers(ClockOf(partition));
-  if (all) ApplyClearSlots(ns, partition * kSlotsPerPartition, kSlotsPerPartition, end);
+  if (all) ApplyClearSlots(ns, partition * SlotsPerPartition(), SlotsPerPartition(), end);
   std::set<std::string> keys;
-  for (int s = partition * kSlotsPerPartition; s < (partition + 1) * kSlotsPerPartition; s++) {
+  for (int s = partition * SlotsPerPartition(); s < (partition + 1) * SlotsPerPartition(); s++) {
     SlotTable* table = Slot(ns, uint16_t(s));
     if (table && table->captured_at >= end) continue;
     if (table && table->cold() > 0) {

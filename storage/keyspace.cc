@@ -265,8 +265,8 @@ struct KeyCounts {
 KeyCounts CountKeys(const Namespace& space, const PartitionSet* share) {
   KeyCounts counts;
   if (!share) return {space.live, space.resident};
-  for (int p = share->NextFrom(0); p < kPartitionCount; p = share->NextFrom(p + 1)) {
-    for (int slot = p * kSlotsPerPartition; slot < (p + 1) * kSlotsPerPartition; slot++) {
+  for (int p = share->NextFrom(0); p < PartitionCount(); p = share->NextFrom(p + 1)) {
+    for (int slot = p * SlotsPerPartition(); slot < (p + 1) * SlotsPerPartition(); slot++) {
       const SlotTable* table = space.slots[size_t(slot)].get();
       if (!table) continue;
       counts.live += table->live;
@@ -274,6 +274,13 @@ KeyCounts CountKeys(const Namespace& space, const PartitionSet* share) {
     }
   }
   return counts;
+}
+
+// Evenly of all slots, or of those of the share.
+uint16_t DrawSlot(const PartitionSet* share, Random& random) {
+  if (!share) return uint16_t(random.Below(kSlotCount));
+  int first = share->Nth(size_t(random.Below(share->size()))) * SlotsPerPartition();
+  return uint16_t(uint64_t(first) + random.Below(uint64_t(SlotsPerPartition())));
 }
 
 }  // namespace
@@ -312,7 +319,7 @@ std::optional<std::string> Keyspace::RandomKey(class Random& random) {
   constexpr int kTries = 200;  // absent rows are passed over, expired keys go
   for (int i = 0; i < kTries && CountKeys(space, share_).resident > 0; i++) {
     // Slots are drawn evenly until one is used; with few keys that takes a walk instead.
-    uint16_t slot = uint16_t(random.Below(kSlotCount));
+    uint16_t slot = DrawSlot(share_, random);
     for (int step = 0; step < kSlotCount; step++, slot = uint16_t((slot + 1) % kSlotCount)) {
       if (drawable(slot)) break;
     }

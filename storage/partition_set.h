@@ -3,7 +3,9 @@
 // keys of the ring.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <atomic>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -16,18 +18,38 @@
 
 namespace redynamo {
 
-inline constexpr int kPartitionCount = 1024;
-inline constexpr int kSlotsPerPartition = kSlotCount / kPartitionCount;
-inline int PartitionOfSlot(uint16_t slot) { return slot / kSlotsPerPartition; }
+// How many there are is fixed when a data directory is made, and the same on all nodes of a ring:
+// a power of two, neighbouring ranges of slots each. The engine says it when it opens a directory
+// (SetPartitionCount), before anything else of it is used; engines of one process have the same.
+inline constexpr int kPartitionsLeast = 64, kPartitionsMost = 4096, kPartitionsDefault = 1024;
+inline bool IsPartitionCount(uint64_t count) {
+  return std::has_single_bit(count) && count >= kPartitionsLeast && count <= kPartitionsMost;
+}
+namespace internal {
+inline std::atomic<int> slots_per_partition_log2 =
+    std::countr_zero(unsigned(kSlotCount)) - std::countr_zero(unsigned(kPartitionsDefault));
+}  // namespace internal
+inline int SlotsPerPartitionLog2() {
+  return internal::slots_per_partition_log2.load(std::memory_order_relaxed);
+}
+inline int SlotsPerPartition() { return 1 << SlotsPerPartitionLog2(); }
+inline int PartitionCount() { return kSlotCount >> SlotsPerPartitionLog2(); }
+inline int PartitionOfSlot(uint16_t slot) { return slot >> SlotsPerPartitionLog2(); }
+// REQUIRES: IsPartitionCount, and no engine is open.
+inline void SetPartitionCount(int count) {
+  internal::slots_per_partition_log2.store(
+      std::countr_zero(unsigned(kSlotCount)) - std::countr_zero(unsigned(count)),
+      std::memory_order_relaxed);
+}
 
-// A value of 128 bytes.
+// A value of 512 bytes.
 class PartitionSet {
  public:
-  static constexpr size_t kBytes = kPartitionCount / 8;
+  static size_t EncodedBytes() { return size_t(PartitionCount()) / 8; }
 
   static PartitionSet All() {
     PartitionSet all;
-    all.words_.fill(~0ull);
+    std::fill_n(all.words_.begin(), size_t(PartitionCount()) / 64, ~0ull);
     return all;
   }
   bool Contains(int partition) const {
@@ -41,29 +63,36 @@ class PartitionSet {
     return count;
   }
   bool empty() const { return size() == 0; }
-  // The first one at or after `from`; kPartitionCount when there is none.
+  // The first one at or after `from`; PartitionCount() when there is none.
   int NextFrom(int from) const {
     for (size_t i = size_t(from) / 64; i < words_.size(); i++) {
       uint64_t word = words_[i];
       if (i == size_t(from) / 64) word &= ~0ull << (from % 64);
       if (word) return int(i * 64) + std::countr_zero(word);
     }
-    return kPartitionCount;
+    return PartitionCount();
+  }
+
+  // The one with `n` lower ones. REQUIRES: n < size().
+  int Nth(size_t n) const {
+    int p = NextFrom(0);
+    for (; n > 0; n--) p = NextFrom(p + 1);
+    return p;
   }
 
   // A bit for each partition, the lowest first: partition 0 is bit 0 of the first byte.
   std::string Encode() const {
-    std::string bytes(kBytes, '\0');
-    for (int p = 0; p < kPartitionCount; p++) {
+    std::string bytes(EncodedBytes(), '\0');
+    for (int p = 0; p < PartitionCount(); p++) {
       if (Contains(p)) bytes[size_t(p) / 8] = char(uint8_t(bytes[size_t(p) / 8]) | 1 << (p % 8));
     }
     return bytes;
   }
-  // Nothing when these are not kBytes.
+  // Nothing when these are not EncodedBytes().
   static std::optional<PartitionSet> Decode(std::string_view bytes) {
-    if (bytes.size() != kBytes) return std::nullopt;
+    if (bytes.size() != EncodedBytes()) return std::nullopt;
     PartitionSet set;
-    for (int p = 0; p < kPartitionCount; p++) {
+    for (int p = 0; p < PartitionCount(); p++) {
       if (uint8_t(bytes[size_t(p) / 8]) >> (p % 8) & 1) set.Add(p);
     }
     return set;
@@ -71,7 +100,7 @@ class PartitionSet {
   bool operator==(const PartitionSet&) const = default;
 
  private:
-  std::array<uint64_t, kPartitionCount / 64> words_{};
+  std::array<uint64_t, kPartitionsMost / 64> words_{};
 };
 
 }  // namespace redynamo

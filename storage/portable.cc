@@ -70,8 +70,8 @@ Status ReadPortableEvent(ByteReader* in, uint64_t hlc, size_t namespaces, Portab
   std::string_view tokens = in->LengthPrefixed();
   std::string_view covered = begin.substr(0, begin.size() - in->rest().size());
   uint32_t crc = in->Fixed32();
-  bool good = in->ok() && partition < kPartitionCount && n > 0 && n >> kDotCounterBits == 0 &&
-              own < out->actors.size() &&
+  bool good = in->ok() && partition < uint64_t(PartitionCount()) && n > 0 &&
+              n >> kDotCounterBits == 0 && own < out->actors.size() &&
               std::adjacent_find(out->actors.begin(), out->actors.end(), std::greater_equal<>()) ==
                   out->actors.end();
   if (!good) return Corruption(kMalformed);
@@ -144,7 +144,7 @@ Status ReadPortable(std::string_view bytes, size_t namespaces, uint64_t* hlc,
   uint8_t version = in.Byte();
   *hlc = in.Fixed64();
   uint64_t count = in.Varint();
-  if (!in.ok() || version != kPortableVersion || count > uint64_t(kPartitionCount)) {
+  if (!in.ok() || version != kPortableVersion || count > uint64_t(PartitionCount())) {
     return Corruption("malformed record of another node");
   }
   for (uint64_t i = 0; i < count; i++) {

@@ -120,7 +120,7 @@ bool ReadMany(ByteReader* in, std::vector<T>* out, Read&& read) {
 
 bool ReadContents(ByteReader* in, Batch* out) {
   uint64_t partition = in->Varint();
-  if (partition >= uint64_t(kPartitionCount) || !ReadActors(in, &out->actors)) return false;
+  if (partition >= uint64_t(PartitionCount()) || !ReadActors(in, &out->actors)) return false;
   out->partition = int(partition);
   return ReadMany(in, &out->rows, [&](BatchRow* row) { return ReadRow(in, *out, row); }) &&
          ReadMany(in, &out->clears, [&](OwedClear* c) { return ReadClear(in, *out, c); }) &&

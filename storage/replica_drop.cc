@@ -78,7 +78,7 @@ Status ReplicaSide::Drop(int partition, const ReplicaClock& everyone_has) {
 Status ReplicaSide::ReplayDrop(uint64_t end, std::string_view bytes) {
   ByteReader in(bytes);
   uint64_t partition = in.Varint(), actor = in.Varint(), n = in.Varint();
-  bool good = in.ok() && in.empty() && partition < uint64_t(kPartitionCount) &&
+  bool good = in.ok() && in.empty() && partition < uint64_t(PartitionCount()) &&
               actor < engine_.identity_.actors.size() && n >> kDotCounterBits == 0;
   if (!good) return Corruption("malformed drop of a replica in the log");
   Partition& p = engine_.partitions_[partition];
@@ -89,7 +89,7 @@ Status ReplicaSide::ReplayDrop(uint64_t end, std::string_view bytes) {
 
 void ReplicaSide::DropAll(uint64_t end, int partition) {
   Partition& p = engine_.partitions_[partition];
-  int first = partition * kSlotsPerPartition, last = first + kSlotsPerPartition;
+  int first = partition * SlotsPerPartition(), last = first + SlotsPerPartition();
   for (auto& space : engine_.namespaces_) {
     bool used = false;
     uint64_t live = 0;
@@ -98,7 +98,7 @@ void ReplicaSide::DropAll(uint64_t end, int partition) {
       used |= table != nullptr;
       live += table ? table->live : 0;
     }
-    if (used) engine_.ApplyClearSlots(space->id, first, kSlotsPerPartition, ~0ull);
+    if (used) engine_.ApplyClearSlots(space->id, first, SlotsPerPartition(), ~0ull);
     if (live > 0 && !engine_.replaying_) TellOfClear(ClearScope::kNamespace, space->id, {});
   }
   p.clock = PartitionClock();
@@ -113,7 +113,7 @@ void ReplicaSide::DropAll(uint64_t end, int partition) {
 
 bool ReplicaSide::Holds(int partition) const {
   if (engine_.partitions_[partition].irregular || !engine_.ClockOf(partition).empty()) return true;
-  int first = partition * kSlotsPerPartition, last = first + kSlotsPerPartition;
+  int first = partition * SlotsPerPartition(), last = first + SlotsPerPartition();
   return std::any_of(engine_.namespaces_.begin(), engine_.namespaces_.end(), [&](auto& space) {
     return std::any_of(space->slots.begin() + first, space->slots.begin() + last,
                        [](const auto& table) { return table && table->live > 0; });
@@ -141,7 +141,7 @@ uint64_t ReplicaSide::BytesOf(int partition) {
   uint64_t keys = 0, sampled = 0, bytes = 0;
   Row* rows[kSampledRows];
   for (auto& space : engine_.namespaces_) {
-    for (int s = partition * kSlotsPerPartition; s < (partition + 1) * kSlotsPerPartition; s++) {
+    for (int s = partition * SlotsPerPartition(); s < (partition + 1) * SlotsPerPartition(); s++) {
       SlotTable* table = space->slots[s].get();
       if (!table || table->live == 0) continue;
       keys += table->live;

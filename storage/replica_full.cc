@@ -44,7 +44,7 @@ Status ReadPiece(std::string_view bytes, size_t namespaces, Piece* out) {
   uint64_t partition = in.Varint(), theirs = in.Varint();
   out->first = in.Varint();
   out->count = in.Varint();
-  if (!in.ok() || version != kPieceVersion || partition >= uint64_t(kPartitionCount) ||
+  if (!in.ok() || version != kPieceVersion || partition >= uint64_t(PartitionCount()) ||
       theirs > 0xffff || !ReplicaClock::Decode(&in, &out->clock)) {
     return Corruption(kMalformed);
   }
@@ -53,7 +53,7 @@ Status ReadPiece(std::string_view bytes, size_t namespaces, Piece* out) {
         "another node has another number of databases: 'databases' must be the "
         "same on all nodes");
   }
-  uint64_t units = theirs * kSlotsPerPartition;
+  uint64_t units = theirs * SlotsPerPartition();
   std::string_view batch = in.LengthPrefixed();
   bool good = in.ok() && in.empty() && out->first < units && out->count > 0 &&
               out->count <= units - out->first;
@@ -70,7 +70,7 @@ PartitionClock Intersection(const PartitionClock& a, const PartitionClock& b) {
 }
 
 uint16_t SlotOfUnit(int partition, uint64_t unit) {
-  return uint16_t(partition * kSlotsPerPartition + int(unit % kSlotsPerPartition));
+  return uint16_t(partition * SlotsPerPartition() + int(unit % SlotsPerPartition()));
 }
 
 }  // namespace
@@ -80,12 +80,12 @@ uint16_t SlotOfUnit(int partition, uint64_t unit) {
 void ReplicaSide::FullRows(int partition, uint64_t cursor, uint64_t max_bytes,
                            std::function<void(FullAnswer)> done) {
   FullAnswer answer;
-  uint64_t units = engine_.namespaces_.size() * kSlotsPerPartition;
+  uint64_t units = engine_.namespaces_.size() * SlotsPerPartition();
   BatchWriter writer(partition, engine_.identity_.actors);
   uint64_t unit = cursor;
   AddClears(partition, &writer);  // with each piece: there may be others than with the last one
   for (; unit < units && (unit == cursor || writer.bytes() < max_bytes); unit++) {
-    AddUnit(uint16_t(unit / kSlotsPerPartition), SlotOfUnit(partition, unit), &writer);
+    AddUnit(uint16_t(unit / SlotsPerPartition()), SlotOfUnit(partition, unit), &writer);
   }
   if (unit == cursor) {
     answer.status = InvalidArgument("no such cursor");
@@ -175,7 +175,7 @@ void ReplicaSide::AcceptFull(int partition, std::string_view bytes, Done done) {
   if (!first && piece.first != progress.units) return done(out);  // not the next one: no progress
   progress.clock = first ? clock : Intersection(progress.clock, clock);
   progress.units = piece.first + piece.count;
-  if (progress.units == engine_.namespaces_.size() * kSlotsPerPartition) {
+  if (progress.units == engine_.namespaces_.size() * SlotsPerPartition()) {
     out.status = EndFull(partition, progress.clock, &out.position);
     out.full_complete = out.status.ok();
     full_.erase(partition);
@@ -209,7 +209,7 @@ Status ReplicaSide::JoinFull(uint64_t end, std::string_view bytes) {
     keys[{row.ns, std::string(row.key)}].push_back(&row);
   }
   for (uint64_t unit = piece.first; unit < piece.first + piece.count; unit++) {
-    uint16_t ns = uint16_t(unit / kSlotsPerPartition), slot = SlotOfUnit(piece.partition, unit);
+    uint16_t ns = uint16_t(unit / SlotsPerPartition()), slot = SlotOfUnit(piece.partition, unit);
     SlotTable& table = engine_.MakeSlot(ns, slot);
     engine_.last_position_[slot] = end;
     if (end > table.captured_at) {
@@ -296,7 +296,8 @@ Status ReplicaSide::JoinFullEnd(uint64_t end, std::string_view bytes) {
   ByteReader in(bytes);
   uint64_t partition = in.Varint();
   ReplicaClock clock;
-  if (partition >= uint64_t(kPartitionCount) || !ReplicaClock::Decode(&in, &clock) || !in.empty()) {
+  if (partition >= uint64_t(PartitionCount()) || !ReplicaClock::Decode(&in, &clock) ||
+      !in.empty()) {
     return Corruption("malformed end of full rows in the log");
   }
   Status status = InternClock(clock, false);

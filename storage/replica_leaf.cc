@@ -54,7 +54,7 @@ Status ReadLeaf(std::string_view bytes, size_t namespaces, Leaf* out) {
   ByteReader in(body);
   uint8_t version = in.Byte();
   uint64_t flags = in.Varint(), partition = in.Varint(), ns = in.Varint(), slot = in.Varint();
-  bool good = in.ok() && version == kLeafVersion && partition < uint64_t(kPartitionCount) &&
+  bool good = in.ok() && version == kLeafVersion && partition < uint64_t(PartitionCount()) &&
               ns <= 0xffff && slot < kSlotCount &&
               PartitionOfSlot(uint16_t(slot)) == int(partition);
   if (!good || !ReplicaClock::Decode(&in, &out->clock)) return Corruption(kMalformed);

@@ -84,14 +84,14 @@ Result<std::vector<uint16_t>> ReplicaSide::Intern(const std::vector<Id128>& acto
     }
     to.push_back(it->second);
   }
-  if (!is_new) return to;
-  if (save) {
-    Status status = SaveActors();
-    if (!status.ok()) return status;
-  } else {
-    engine_.hasher_.SetActors(known);
-    actors_unsaved_ = true;
-  }
+  if (is_new) engine_.hasher_.SetActors(known);
+  actors_unsaved_ = actors_unsaved_ || is_new;
+  if (!save || !actors_unsaved_) return to;
+  // Also those that could not be saved before: an index that gets to disk without its actor would
+  // be another one's after the next start.
+  Status status = SaveActors();
+  if (!status.ok()) return status;
+  actors_unsaved_ = false;
   return to;
 }
 
@@ -233,7 +233,7 @@ void ReplicaSide::AcceptRecord(std::string_view bytes, Done done) {
 
 uint64_t ReplicaSide::LastPositionOf(int partition) const {
   uint64_t last = 0;
-  for (int s = partition * kSlotsPerPartition; s < (partition + 1) * kSlotsPerPartition; s++) {
+  for (int s = partition * SlotsPerPartition(); s < (partition + 1) * SlotsPerPartition(); s++) {
     last = std::max(last, engine_.last_position_[size_t(s)]);
   }
   return last;

@@ -48,6 +48,12 @@ ReplicaClock ReplicaSide::ClockOf(int partition) const {
   return Portable(engine_.ClockOf(partition));
 }
 
+void ReplicaSide::SetPartitions(int count) {
+  index_ = std::vector<std::unique_ptr<DotIndex>>(size_t(count));
+  versions_.assign(size_t(count), 0);
+  hashes_.assign(size_t(count), HashCache());
+}
+
 ReplicaSide::HashCache& ReplicaSide::Fresh(int partition) {
   HashCache& cache = hashes_[size_t(partition)];
   const Partition& p = engine_.partitions_[partition];
@@ -68,7 +74,7 @@ uint64_t ReplicaSide::IrregularHash(int partition) { return Fresh(partition).irr
 
 // A sum over dots, since their order here is that of local indexes.
 uint64_t ReplicaSide::HashOfDots(std::string_view prefix, const RowId& id, const RowState& state,
-                                 bool unseen_only, int partition) const {
+                                 Dots which, int partition) const {
   std::string bytes(prefix);
   bytes.push_back(char(id.kind));
   PutLengthPrefixed(&bytes, id.element);
@@ -85,8 +91,9 @@ uint64_t ReplicaSide::HashOfDots(std::string_view prefix, const RowId& id, const
     sum += StableHash(bytes, seed);
   };
   for (const auto& [dot, version] : state.live) {
-    if (!unseen_only || !engine_.InClock(partition, dot)) add(dot, 1);
+    if (which != Dots::kUnseen || !engine_.InClock(partition, dot)) add(dot, 1);
   }
+  if (which == Dots::kLive) return sum;
   for (Dot dot : state.gone) add(dot, 2);
   return sum;
 }
@@ -111,7 +118,7 @@ uint64_t ReplicaSide::CountIrregular(int partition) const {
     PutVarint(&prefix, at.ns);
     PutLengthPrefixed(&prefix, at.key);
     for (const auto& [id, state] : held.rows) {
-      sum += HashOfDots(prefix, id, state, true, partition);
+      sum += HashOfDots(prefix, id, state, Dots::kUnseen, partition);
     }
   }
   return sum;
@@ -135,12 +142,20 @@ void ReplicaSide::RowsOf(int database, std::string_view key, KeyRows* out) const
   }
 }
 
-uint64_t ReplicaSide::KeyStateHash(int database, std::string_view key) {
+uint64_t ReplicaSide::HashOfKey(int database, std::string_view key, Dots which) const {
   KeyRows rows;
   RowsOf(database, key, &rows);
   uint64_t sum = 0;
-  for (const auto& [id, state] : rows.rows) sum += HashOfDots({}, id, state, false, 0);
+  for (const auto& [id, state] : rows.rows) sum += HashOfDots({}, id, state, which, 0);
   return sum;
+}
+
+uint64_t ReplicaSide::KeyStateHash(int database, std::string_view key) {
+  return HashOfKey(database, key, Dots::kAll);
+}
+
+uint64_t ReplicaSide::KeyVersion(int database, std::string_view key) {
+  return HashOfKey(database, key, Dots::kLive);
 }
 
 RowReport ReplicaSide::ReportOf(const RowId& id, const RowState& state, int partition) const {

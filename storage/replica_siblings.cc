@@ -76,7 +76,7 @@ std::string ReplicaSide::TextOf(const KeyRows& rows, Dot base, const RowVersion&
 uint64_t ReplicaSide::BesideHash(const KeyRows& rows, Dot base) const {
   uint64_t sum = 0;
   for (const auto& [id, state] : rows.rows) {
-    if (IsBeside(id, base)) sum += HashOfDots({}, id, state, false, 0);
+    if (IsBeside(id, base)) sum += HashOfDots({}, id, state, Dots::kAll, 0);
   }
   return sum;
 }

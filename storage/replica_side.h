@@ -28,6 +28,8 @@ namespace redynamo {
 class ReplicaSide {
  public:
   explicit ReplicaSide(EngineImpl* engine) : engine_(*engine) {}
+  // Before anything else; nothing is known of any of them then.
+  void SetPartitions(int count);
 
   // --- own records ---
   // Whether EndCommand shall tell of its record.
@@ -96,6 +98,7 @@ class ReplicaSide {
   uint64_t ClockHash(int partition);
   uint64_t IrregularHash(int partition);
   uint64_t KeyStateHash(int database, std::string_view key);
+  uint64_t KeyVersion(int database, std::string_view key);
   std::vector<RowReport> ExplainKey(int database, std::string_view key, size_t max_rows);
   // The partition's clock, or what irregular rows know beyond it, has changed by a join.
   void Touch(int partition) { versions_[size_t(partition)]++; }
@@ -190,11 +193,12 @@ class ReplicaSide {
   // The row as table and irregular index have it. REQUIRES: what is needed of its key is resident.
   RowState CurrentRow(const EngineImpl::Spot& spot, const RowId& id) const;
 
-  // With `unseen_only`, of what the clock does not say.
-  uint64_t HashOfDots(std::string_view prefix, const RowId& id, const RowState& state,
-                      bool unseen_only, int partition) const;
+  enum class Dots : uint8_t { kAll, kLive, kUnseen };  // unseen: of what the clock does not say
+  uint64_t HashOfDots(std::string_view prefix, const RowId& id, const RowState& state, Dots which,
+                      int partition) const;
   uint64_t CountIrregular(int partition) const;
   void RowsOf(int database, std::string_view key, KeyRows* out) const;
+  uint64_t HashOfKey(int database, std::string_view key, Dots which) const;
   RowReport ReportOf(const RowId& id, const RowState& state, int partition) const;
 
   KeyRows StringRows(const KeyView& view) const;
@@ -204,7 +208,7 @@ class ReplicaSide {
 
   EngineImpl& engine_;
   bool keep_ = false;
-  std::array<std::unique_ptr<DotIndex>, kPartitionCount> index_;
+  std::vector<std::unique_ptr<DotIndex>> index_;            // by partition
   uint64_t dots_ = 0, rows_ = 0, bytes_ = 0, dropped_ = 0;  // of all of index_
   std::map<Id128, uint16_t> local_;                         // identity's actors
   bool actors_unsaved_ = false;
@@ -226,8 +230,8 @@ class ReplicaSide {
   HashCache& Fresh(int partition);
   double cold_key_bytes_ = 0;  // about, as of so many checkpoints:
   uint64_t cold_key_checkpoints_ = UINT64_MAX;
-  std::array<uint64_t, kPartitionCount> versions_{};
-  std::array<HashCache, kPartitionCount> hashes_{};
+  std::vector<uint64_t> versions_;  // by partition
+  std::vector<HashCache> hashes_;
 };
 
 }  // namespace redynamo

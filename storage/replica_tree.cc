@@ -58,7 +58,7 @@ uint64_t Tree::Root() const {
 Tree ReplicaSide::TreeOf(int partition) {
   Tree tree;
   uint64_t dirty_rows = 0, dirty_bytes = 0;
-  int first = partition * kSlotsPerPartition, last = first + kSlotsPerPartition;
+  int first = partition * SlotsPerPartition(), last = first + SlotsPerPartition();
   for (auto& space : engine_.namespaces_) {
     for (int slot = first; slot < last; slot++) {
       const SlotTable* table = space->slots[slot].get();
@@ -126,7 +126,7 @@ uint64_t ReplicaSide::SumNow(LeafId leaf) const {
   for (; it != index->keys.end() && it->first.ns == leaf.ns && it->first.slot == leaf.slot; ++it) {
     for (const auto& [id, state] : it->second.rows) {
       if (engine_.Regular(partition, state)) continue;
-      sum += HashOfDots(it->first.key, id, state, false, partition);
+      sum += HashOfDots(it->first.key, id, state, Dots::kAll, partition);
     }
   }
   return sum;
@@ -167,8 +167,8 @@ void ReplicaSide::AddTouched(int partition, const DotIndex::Entry& entry,
     }
     for (size_t ns = 0; ns < engine_.namespaces_.size(); ns++) {
       if (clear.scope == ClearScope::kNamespace && ns != clear.ns) continue;
-      for (int s = 0; s < kSlotsPerPartition; s++) {
-        leaves->insert({uint16_t(ns), uint16_t(partition * kSlotsPerPartition + s)});
+      for (int s = 0; s < SlotsPerPartition(); s++) {
+        leaves->insert({uint16_t(ns), uint16_t(partition * SlotsPerPartition() + s)});
       }
     }
   }
@@ -184,8 +184,8 @@ void ReplicaSide::Verify(int partition, std::function<void(const Status&, uint64
     Status status = engine_.SnapshotWithMeta(&snapshot, &meta);
     for (size_t ns = 0; status.ok() && ns < meta.slots.size(); ns++) {
       if (meta.slots[ns].empty()) continue;
-      for (int s = 0; s < kSlotsPerPartition && !engine_.stopping_; s++) {
-        LeafId leaf{uint16_t(ns), uint16_t(partition * kSlotsPerPartition + s)};
+      for (int s = 0; s < SlotsPerPartition() && !engine_.stopping_; s++) {
+        LeafId leaf{uint16_t(ns), uint16_t(partition * SlotsPerPartition() + s)};
         if (!SoundOnDisk(leaf, meta.slots[ns][leaf.slot], snapshot)) damaged.push_back(leaf);
       }
     }

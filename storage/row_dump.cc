@@ -34,7 +34,7 @@ RowDump DumpRows(EngineImpl& engine, int partition) {
     }
   }
   for (auto& space : engine.namespaces_) {
-    for (int s = partition * kSlotsPerPartition; s < (partition + 1) * kSlotsPerPartition; s++) {
+    for (int s = partition * SlotsPerPartition(); s < (partition + 1) * SlotsPerPartition(); s++) {
       if (!space->slots[s]) continue;
       space->slots[s]->rows.ForEach([&](Row* row) {
         if (!row->live()) return;

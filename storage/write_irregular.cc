@@ -87,6 +87,11 @@ void EngineImpl::ClearHiddenKinds(const KeyView& view, std::vector<Effect>* effe
       break;
     }
   }
+  if (view.type() != ObjectType::kString) return;  // the deadline is what is shown's
+  auto deadline = held->rows.find({RowKind::kDeadline, {}, 0, 0});
+  if (deadline == held->rows.end() || deadline->second.live.empty()) return;
+  effects->push_back(EffectOf(view, RowKind::kDeadline));
+  for (const auto& [dot, version] : deadline->second.live) effects->back().removed.push_back(dot);
 }
 
 void EngineImpl::WriteBaseIrregular(KeyView* view, std::string_view value, int64_t deadline_ms) {

@@ -153,7 +153,7 @@ Reply ClusterMeet(CommandContext& context, ArgReader& args) {
   return BeginRingChange(context, std::move(wish));
 }
 
-// RING.LEAVE. The others copy what the node has, or had, before it is forgotten.
+// RING.LEAVE: the others copy what the node has, or had. RING.FORGET when it has left already.
 Reply ClusterForget(CommandContext& context, ArgReader& args) {
   RingWish wish{.kind = RingChangeKind::kLeave,
                 .joining = {},
@@ -162,6 +162,12 @@ Reply ClusterForget(CommandContext& context, ArgReader& args) {
   NodeId id;
   if (!NodeId::Parse(wish.leaving, &id)) {
     return Reply::ErrorText("ERR Unknown node " + wish.leaving);
+  }
+  if (const Ring* ring = context.server.ring(); ring && ring->node().formed()) {
+    const RingDocument& document = ring->node().document();
+    std::optional<MemberIndex> known = document.Find(id);
+    bool removed = known && !document.members[*known].in_ring();
+    if (removed) wish.kind = RingChangeKind::kForget;
   }
   return BeginRingChange(context, std::move(wish));
 }
@@ -185,7 +191,7 @@ Reply ClusterHelp(CommandContext&, ArgReader&) {
       "COUNT-FAILURE-REPORTS <node-id>",
       "    1 when this node does not reach that one, else 0.",
       "FORGET <node-id>",
-      "    Takes the node out of the ring: RING.LEAVE with COMMIT.",
+      "    Takes the node out of the ring: RING.LEAVE with COMMIT; or RING.FORGET, if it is out.",
       "GETKEYSINSLOT <slot> <count>",
       "    Keys of the slot that this node has.",
       "INFO",

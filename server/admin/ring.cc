@@ -305,6 +305,8 @@ Reply RingHelp(CommandContext&, ArgReader&) {
       "RING.<command> [<arg> ...]. Commands are:",
       "RING.AE [<partition>|STATUS]",
       "    Reads and compares a partition with its other replicas now; or what came of all that.",
+      "RING.FORGET <node> [COMMIT]",
+      "    Plans forgetting a node that was removed; with COMMIT, does it.",
       "RING.GET <key>",
       "    All concurrent versions of a string, with a context that covers them.",
       "RING.HINTS",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// RING.JOIN, RING.LEAVE, RING.REPLACE: changes of who belongs to the ring. RING.HINTS: what this
-// node keeps for others.
+// RING.JOIN, RING.LEAVE, RING.REPLACE, RING.FORGET: changes of who belongs to the ring, or is known
+// to it. RING.HINTS: what this node keeps for others.
 #include <fmt/format.h>
 
 #include "base/id128.h"
@@ -34,6 +34,12 @@ Reply RingReplace(CommandContext& context, ArgReader& args) {
   return Begin(context, args, std::move(wish));
 }
 
+Reply RingForget(CommandContext& context, ArgReader& args) {
+  RingWish wish{.kind = RingChangeKind::kForget, .joining = {}, .leaving = {}};
+  wish.leaving = args.Next();
+  return Begin(context, args, std::move(wish));
+}
+
 std::string NameOf(const Node& node, const Id128& id) {
   std::optional<MemberIndex> found = node.document().Find(NodeId{id});
   return found ? node.document().members[*found].ring_address.ToString() : Id128Digits(id);
@@ -61,6 +67,8 @@ Reply RingHints(CommandContext& context, ArgReader&) {
 
 constexpr uint32_t kOperator = kAdmin | kNoMulti;
 constexpr CommandRow kRows[] = {
+    {"ring.forget", -2, kOperator, 0, 0, 0, KeyAccess::kNone, RingForget, "server", "7.0.0",
+     "O(N) with N partitions", "Plans, or with COMMIT does, forgetting a node that was removed"},
     {"ring.hints", 1, kLoading | kStale, 0, 0, 0, KeyAccess::kNone, RingHints, "server", "7.0.0",
      "O(N) with N partitions that are kept for others", "What this node keeps for other nodes"},
     {"ring.join", -2, kOperator, 0, 0, 0, KeyAccess::kNone, RingJoin, "server", "7.0.0",

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "server/command_families.h"
+#include "server/ring_watch.h"
 #include "server/server.h"
 
 namespace redynamo {
@@ -28,7 +29,8 @@ Reply Exec(CommandContext& context, ArgReader&) {
   Session& session = context.session;
   TransactionState& transaction = session.transaction;
   if (!transaction.open) return Reply::Error("ERR EXEC without MULTI");
-  if (transaction.queue_failed || WatchTable::Failed(session, context.now_ms)) {
+  if (transaction.queue_failed || WatchTable::Failed(session, context.now_ms) ||
+      WatchedElsewhereChanged(context.server, session)) {
     bool failed = transaction.queue_failed;
     DiscardTransaction(context.server, session);
     return failed ? Reply::Error("EXECABORT Transaction discarded because of previous errors.")
@@ -49,6 +51,8 @@ Reply Exec(CommandContext& context, ArgReader&) {
 Reply Watch(CommandContext& context, ArgReader& args) {
   Session& session = context.session;
   if (session.transaction.open) return Reply::Error("ERR WATCH inside MULTI is not allowed");
+  if (session.hops > 0)
+    return VersionsReply(context.server.engine(), session.database, args.rest());
   if (session.transaction.watch_failed) return Reply::Ok();  // EXEC will fail whatever is added
   for (std::string_view key : args.rest()) {
     KeyView view = context.keys.Peek(key);

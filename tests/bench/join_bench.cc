@@ -81,7 +81,7 @@ class Replica {
  private:
   std::string dir_;
   std::string value_ = std::string(100, 'v');
-  std::vector<uint64_t> counters_ = std::vector<uint64_t>(kPartitionCount);
+  std::vector<uint64_t> counters_ = std::vector<uint64_t>(PartitionCount());
   std::vector<Dot> last_ = std::vector<Dot>(kKeys);
   uint64_t dots_ = 0, accepted_ = 0;
 };

@@ -35,6 +35,12 @@ class Process:
                 return reader.read(int(line[1:])).decode()
             return line
 
+    def listens(self):
+        try:
+            return self.command("PING") == "+PONG"
+        except OSError:
+            return False
+
     def answers(self):
         try:
             return not self.command("GET", "no-such-key").startswith("-")

@@ -220,15 +220,18 @@ class ClusterWriter(threading.Thread):
 
 
 def failover(args, results):
+    import redis.cluster  # noqa: F401: a clear end now, not writers that die later
     ports = [BASE_PORT + 20 + i for i in range(6)]
     nodes = [Process(port, ["redis-server", "--appendonly", "yes", "--save", "",
                             "--cluster-enabled", "yes"]) for port in ports]
     for node in nodes:
-        wait_until(lambda node=node: node.command("PING") == "+PONG", 60)
+        if not wait_until(node.listens, 60):
+            sys.exit(f"redis-server at port {node.port} does not answer; its output: {node.dir}")
     subprocess.run(["redis-cli", "--cluster", "create", "--cluster-yes", "--cluster-replicas", "1",
                     *(f"127.0.0.1:{port}" for port in ports)], check=True, capture_output=True)
-    wait_until(lambda: all("cluster_state:ok" in node.command("CLUSTER", "INFO")
-                           for node in nodes), 60)
+    if not wait_until(lambda: all("cluster_state:ok" in node.command("CLUSTER", "INFO")
+                                  for node in nodes), 60):
+        sys.exit("the Redis Cluster has not formed")
     writers = [ClusterWriter(ports[2], number) for number in range(4)]
     for writer in writers:
         writer.start()
@@ -241,12 +244,15 @@ def failover(args, results):
         writer.stop.set()
     for writer in writers:
         writer.join(30)
+    if not all(writer.answered for writer in writers):
+        sys.exit("a writer of the Redis Cluster got no answer at all")
     pause = max(writer.longest_pause for writer in writers)
     results["failover"] = {"pause_s": pause, "refused": sum(w.refused for w in writers)}
     print(f"Redis Cluster, a master killed: longest pause of any key {pause:.2f} s, "
           f"{results['failover']['refused']} writes refused")
     for node in nodes:
-        node.kill()
+        if node.process.poll() is None:
+            node.kill()
         subprocess.run(["rm", "-rf", node.dir], check=True)
 
 

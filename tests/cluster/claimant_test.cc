@@ -370,3 +370,43 @@ TEST_CASE("claimant: a ring at rest is left alone") {
   CHECK(step.phases == std::array<int, 4>{256, 0, 0, 0});
   CHECK(step.begun + step.remaining == 0);
 }
+
+TEST_CASE("claimant: what members have said is still theirs when one before them is forgotten") {
+  RingDocument document = Ring(3, 16);
+  for (int i = 4; i <= 5; i++) {
+    document.members.push_back(ClaimantWorld::NodeNumber(i));
+    document.members.back().state = i == 4 ? MemberState::kRemoved : MemberState::kLeaving;
+  }
+  Claimant claimant = Of(document);
+  claimant.OnProgress(Id(4), {.ring_epoch = 2, .guests = 3});
+  document = WithoutMember(document, 3);
+  document.epoch++;
+  claimant.SetDocument(document);
+  ClaimantStep step = claimant.Next(AllAt(document));
+  CHECK_FALSE(step.next);
+  CHECK(Waits(step, "10.0.0.5:17379 (05050505) to hand over what it keeps for others"));
+  claimant.OnProgress(Id(4), {.ring_epoch = 2, .guests = 0});
+  step = claimant.Next(AllAt(document));
+  REQUIRE(step.next);
+  CHECK(step.next->members[3].state == MemberState::kRemoved);
+}
+
+TEST_CASE("claimant: who is through is still through when a member before it is forgotten") {
+  RingDocument document = Document(Replacing(ViewPhase::kWriteBothReadOld));
+  document.members.insert(document.members.begin(), ClaimantWorld::NodeNumber(9));
+  document.members[0].state = MemberState::kRemoved;
+  document.views[0].homes = {1, 2, 3};
+  document.views[0].pending = 4;
+  document.views[0].leaver = 3;
+  Claimant claimant = Of(document);
+  std::vector<MemberReport> reports = Arrived({kEpoch, kEpoch, kEpoch, kEpoch, kEpoch});
+  CHECK_FALSE(claimant.Next(reports).next);
+  SayThrough(&claimant, 3);
+  document = WithoutMember(document, 0);
+  document.epoch++;
+  claimant.SetDocument(document);
+  reports.erase(reports.begin());
+  ClaimantStep step = claimant.Next(reports);
+  REQUIRE(step.next);
+  CHECK(step.next->views[0].phase == ViewPhase::kWriteBothReadNew);
+}

@@ -19,7 +19,7 @@ struct End {
     node.options.keep_dots = true;
     node.Restart();
     exchange = std::make_unique<Exchange>(*node.engine, links, pace, id(), place_of(*this),
-                                          kPartitionCount);
+                                          PartitionCount());
   }
   Id128 id() const { return node.engine->NodeId(); }
   void Write(std::string_view key) {

@@ -25,12 +25,12 @@ struct End {
   void Begin(const Id128& writer) {
     auto place_of = [this](int) -> const Place& { return place; };
     place.writers = {writer};
-    exchange = std::make_unique<Exchange>(engine(), links, pace, id(), place_of, kPartitionCount);
+    exchange = std::make_unique<Exchange>(engine(), links, pace, id(), place_of, PartitionCount());
     merkle = std::make_unique<Merkle>(
         engine(), links, repairs, [](int) { return std::vector<Id128>{}; },
-        [this](int partition) { return exchange->Settled(partition); }, kPartitionCount, id());
+        [this](int partition) { return exchange->Settled(partition); }, PartitionCount(), id());
     guests =
-        std::make_unique<Guests>(engine(), *exchange, *merkle, place_of, kPartitionCount, 1 << 20);
+        std::make_unique<Guests>(engine(), *exchange, *merkle, place_of, PartitionCount(), 1 << 20);
     guests->ViewsChanged(0);
   }
   Engine& engine() { return *node.engine; }

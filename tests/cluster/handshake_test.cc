@@ -50,7 +50,10 @@ TEST_CASE("handshake: a Hello is welcome or refused for a named reason, alike on
        HelloVerdict::kRefused,
        "it speaks versions 0 to 0 of the ring's messages, this node 1 to 1"},
       {"other partitions", With(other, [](auto* h) { h->partitions = 256; }),
-       HelloVerdict::kRefused, "it has 256 partitions, this node 1024"},
+       HelloVerdict::kRefused,
+       "it has 256 partitions, this node 1024: give both the same ring-partitions, and the newer "
+       "of "
+       "them an empty directory"},
   };
   for (const Case& c : cases) {
     CAPTURE(c.what);

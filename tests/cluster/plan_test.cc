@@ -64,7 +64,8 @@ int CarryOut(RingDocument* document, Random* random) {
       any = true;
       if (random->Below(3) == 0) continue;
       view = *NextPhase(view);
-      if (view.settled()) view = *Reorder(view, after[uint32_t(p)]);
+      auto homes = after.find(uint32_t(p));  // none: the view was under way before
+      if (view.settled() && homes != after.end()) view = *Reorder(view, homes->second);
     }
     FinishMembers(document);
     REQUIRE(ValidateRingDocument(*document).ok());
@@ -212,4 +213,47 @@ TEST_CASE("plan: a removed node that joins again has a new incarnation") {
   CHECK(document.members[3].incarnation == 2);
   CarryOut(&document, &random);
   CHECK(document.members[3].state == MemberState::kMember);
+}
+
+TEST_CASE("plan: a removed node can be forgotten, and nothing moves for that") {
+  Random random(5);
+  RingDocument document = Ring(5, 64);
+  RingChange forget{.kind = RingChangeKind::kForget, .joining = {}, .leaving = Leave(2).leaving};
+  Result<RingDocument> refused = WithChange(document, forget);
+  CHECK(refused.status().code() == StatusCode::kInvalidArgument);
+  CHECK(refused.status().message().find("RING.LEAVE") != std::string::npos);
+  document = *WithChange(document, Leave(2));
+  CHECK_FALSE(WithChange(document, forget).ok());  // it is leaving, and still there
+  CarryOut(&document, &random);
+  REQUIRE(document.members[1].state == MemberState::kRemoved);
+  document = *WithChange(document, Join(6));  // views that change meanwhile keep who they wait for
+  for (const PartitionChange& change : NextChanges(document)) {
+    View& view = document.views[change.partition];
+    if (change.add != kNoMember) view = *BeginChange(view, change.add, change.remove);
+  }
+  Result<RingPlan> plan = PlanChange(document, forget);
+  REQUIRE(plan.ok());
+  CHECK(Says(*plan, "is forgotten"));
+  const RingDocument& next = plan->document;
+  CHECK(next.epoch == document.epoch + 1);
+  CHECK(next.members.size() == document.members.size() - 1);
+  REQUIRE(ValidateRingDocument(next).ok());
+  auto ids = [](const RingDocument& of, const View& view) {
+    std::vector<NodeId> out;
+    for (MemberIndex m : view.homes) out.push_back(of.members[m].id);
+    for (MemberIndex m : {view.pending, view.leaver}) {
+      out.push_back(m == kNoMember ? NodeId{} : of.members[m].id);
+    }
+    return out;
+  };
+  for (size_t p = 0; p < next.views.size(); p++) {
+    CHECK(ids(next, next.views[p]) == ids(document, document.views[p]));
+    CHECK(next.views[p].epoch == document.views[p].epoch);
+  }
+  document = next;
+  CHECK(WithChange(document, forget).status().code() == StatusCode::kNotFound);
+  CarryOut(&document, &random);
+  CHECK(NextChanges(document).empty());
+  document = *WithChange(document, Join(2));  // a stranger, to whom nothing is held
+  CHECK(document.members.back().incarnation == 1);
 }

@@ -53,5 +53,37 @@ TEST_CASE("ring health: a link that is cut is not a node that is down") {
   SetLogLevel(LogLevel::kNotice);
 }
 
+TEST_CASE("ring: an answer is taken from who was asked, and in the life in which it was asked") {
+  SimRing ring(3, {.seed = 4}, 3);
+  auto ask = [&](int* answers) {
+    wire::Forward command;
+    command.args = {"PING"};
+    ring.node(0).node().SendForward(ring.node(1).id(), command, true,
+                                    [=](const ForwardOutcome&) { ++*answers; });
+    uint64_t before = ring.node(1).last_forward;
+    for (int i = 0; i < 20 && ring.node(1).last_forward == before; i++) ring.Pass(10);
+    REQUIRE(ring.node(1).last_forward != before);
+    return ring.node(1).last_forward;
+  };
+  auto answer = [&](int from, uint64_t request_id) {
+    ring.node(from).node().AnswerForward(ring.node(0).id(), request_id, wire::ForwardStatus::kDone,
+                                         ":1\r\n");
+    ring.Pass(10);
+  };
+  int first = 0, second = 0;
+  uint64_t before = ask(&first);
+  ring.Crash(0);  // and its question is being worked on
+  ring.Start(0);
+  for (int i = 0; i < 20; i++) ring.Pass(100);
+  uint64_t after = ask(&second);
+  CHECK(after != before);
+  answer(1, before);
+  answer(2, after);
+  CHECK(second == 0);
+  answer(1, after);
+  CHECK(second == 1);
+  CHECK(first == 0);
+}
+
 }  // namespace
 }  // namespace redynamo

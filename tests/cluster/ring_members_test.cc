@@ -48,7 +48,7 @@ TEST_CASE("ring: a fourth node that joins gets its share, and what was answered 
   REQUIRE(ring.Settle());
   CHECK(ring.document().members.size() == 4);
   for (int i = 0; i < 4; i++) {
-    CHECK(ReplicasOf(ring.document(), ring.node(i).id()) == kPartitionCount * 3 / 4);
+    CHECK(ReplicasOf(ring.document(), ring.node(i).id()) == PartitionCount() * 3 / 4);
   }
   CHECK(ring.node(fourth).node().transfer()->running() == 0);
   CheckRing(ring, history);
@@ -83,11 +83,33 @@ TEST_CASE("ring: a dead node is replaced by a blank one, and nothing answered is
   for (int i = 0; i < 10; i++) ring.Pass(100);
   REQUIRE(Change(ring, 0, RingChangeKind::kReplace, fresh, 1).ok());
   REQUIRE(ring.Settle({1}));
-  CHECK(ReplicasOf(ring.document(), ring.node(fresh).id()) == kPartitionCount);
+  CHECK(ReplicasOf(ring.document(), ring.node(fresh).id()) == PartitionCount());
   CheckRing(ring, history);
   ring.Start(1);  // the dead one is back, and hears that it was removed
   for (int i = 0; i < 50; i++) ring.Pass(100);
   CHECK(ring.node(1).node().removed());
+}
+
+TEST_CASE("ring: a removed node is forgotten, and is a stranger when it comes back") {
+  SimRing ring(4, {.seed = 5}, 3);
+  History history;
+  Fill(ring, &history, 200);
+  CHECK_FALSE(Change(ring, 0, RingChangeKind::kForget, -1, 1).ok());  // a member
+  ring.Crash(1);
+  REQUIRE(Change(ring, 0, RingChangeKind::kLeave, -1, 1).ok());
+  REQUIRE(ring.Settle({1}));
+  REQUIRE(Change(ring, 2, RingChangeKind::kForget, -1, 1).ok());
+  REQUIRE(ring.Settle({1}));
+  CHECK(ring.document().members.size() == 3);
+  CHECK_FALSE(ring.document().Find(NodeId{ring.node(1).id()}));
+  CheckRing(ring, history);
+  ring.Start(1);  // with a document in which it is a member
+  for (int i = 0; i < 50; i++) ring.Pass(100);
+  CHECK(ring.node(1).node().removed());
+  CHECK(ring.document().members.size() == 3);
+  Fill(ring, &history, 200);
+  REQUIRE(ring.Settle());
+  CheckRing(ring, history);
 }
 
 TEST_CASE("ring: a minority cannot change the ring") {

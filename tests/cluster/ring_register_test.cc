@@ -145,6 +145,35 @@ TEST_CASE("ring register: what follows a document is the same ring, one member a
   CHECK(Contains(ErrorOf(before, other), "partition 1"));  // changed, and the epoch is not
 }
 
+TEST_CASE("ring register: only a removed member may be left out, and nothing else with it") {
+  RingDocument before = Ring(4);
+  before.views[2].homes = {3};
+  before.members[1].state = MemberState::kRemoved;
+  RingDocument next = WithoutMember(before, 1);
+  CHECK(next.views[2].homes == HomeList{2});
+  CHECK(next.views[1].homes == HomeList{0});
+  CHECK(ErrorOf(before, next) != "");  // not the next epoch
+  next.epoch++;
+  CHECK(ErrorOf(before, next) == "");
+  RingDocument other = next;
+  other.views[2].homes = {1};
+  CHECK(Contains(ErrorOf(before, other), "missing"));
+  other = next;
+  other.members[0].weight++;
+  CHECK(Contains(ErrorOf(before, other), "missing"));
+  other = next;
+  other.members[2] = RegisterSim::MemberOf(7);
+  CHECK(Contains(ErrorOf(before, other), "missing"));
+  other = WithoutMember(before, 2);  // a member
+  other.epoch++;
+  CHECK(Contains(ErrorOf(before, other), "missing"));
+  before = Ring(4);
+  before.members[3].state = MemberState::kRemoved;  // the last place
+  next = WithoutMember(before, 3);
+  next.epoch++;
+  CHECK(ErrorOf(before, next) == "");
+}
+
 TEST_CASE("ring register: alone, a node decides at once") {
   Fixture one(1);
   one.Propose(Next(one.document, 9));

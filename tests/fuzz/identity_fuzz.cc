@@ -28,7 +28,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Result<Identity> again = Identity::LoadOrCreate(&fs, "data", &created);
   CHECK_THAT(again.ok() && again->actors == id->actors && again->seed == id->seed &&
              again->node_id == id->node_id && again->directory_id == id->directory_id &&
-             again->boot_id == id->boot_id && again->clean == id->clean);
+             again->partitions == id->partitions && again->boot_id == id->boot_id &&
+             again->clean == id->clean);
   size_t before = id->actors.size();
   id->Rotate();
   CHECK_THAT(id->actors.size() == before + (before < 65'535));

@@ -6,6 +6,8 @@
     run_model.py --long N     N runs of everything, counted in full: the figures of RESULTS.txt
     run_model.py --only ring  one of the two models: rows (replication_model.py), ring
 
+export_histories.py writes histories down, for the server's own join to replay.
+
 A rule whose absence nothing notices would be either superfluous or untested, so it fails here.
 """
 import argparse

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What bad luck gets: stops by signal, wrong options, a directory in use, damage, full disks and
 clocks that jump. Each test is a function that gives a short note, or raises Failure or Skipped."""
+import contextlib
 import os
 import shutil
 import signal
@@ -283,7 +284,14 @@ class SmallDisk:
             raise Skipped(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
         self.ballast = os.path.join(self.path, "ballast")
         with open(self.ballast, "wb") as file:
-            os.posix_fallocate(file.fileno(), 0, ballast_bytes)
+            if ballast_bytes:
+                os.posix_fallocate(file.fileno(), 0, ballast_bytes)
+
+    def fill(self):
+        """The ballast takes what is left."""
+        with contextlib.suppress(OSError), open(self.ballast, "wb", buffering=0) as file:
+            while file.write(bytes(1 << 20)):
+                pass
 
     def make_room(self):
         os.unlink(self.ballast)

@@ -7,7 +7,7 @@ import random
 import shutil
 
 from ring_tests import SETTLE_SECONDS, RingOfThree, Writer, answered, status
-from support import Client, ReplyError, Scratch, Server, expect, free_port, let_run, wait_until
+from support import ReplyError, Scratch, Server, expect, free_port, let_run, wait_until
 
 
 def blank(scratch, name, ring, *options):
@@ -38,9 +38,9 @@ def at_rest(server, count):
 def settle(servers):
     for server in servers:
         wait_until(lambda: at_rest(server, len(servers)), SETTLE_SECONDS,
-                   f"{len(servers)} members at rest:\n" + status(server))
+                   lambda: f"{len(servers)} members at rest:\n" + status(server))
     for server in servers:
-        with Client(server.port, seconds=SETTLE_SECONDS + 10) as client:
+        with server.client(SETTLE_SECONDS + 10) as client:
             reply = client.call("RING.SYNCPOINT", SETTLE_SECONDS * 1000)
             expect(reply == "OK", f"RING.SYNCPOINT: {reply}\n" + status(server))
 
@@ -48,7 +48,7 @@ def settle(servers):
 @contextlib.contextmanager
 def writers_at(servers, count=4):
     """Writers meanwhile, by way of all these servers."""
-    threads = [Writer([server.port for server in servers], number, random.random())
+    threads = [Writer(servers, number, random.random())
                for number in range(count)]
     for thread in threads:
         thread.start()
@@ -73,7 +73,7 @@ def more(threads, count, what):
 
 
 def call(server, *command, seconds=30):
-    with Client(server.port, seconds=seconds) as client:
+    with server.client(seconds) as client:
         reply = client.call(*command)
     expect(not isinstance(reply, ReplyError), f"{command}: {reply}")
     return reply
@@ -111,7 +111,7 @@ def a_node_leaves_under_load():
             expect(reply == "OK", f"RING.LEAVE: {reply}")
             more(threads, 200, "writes while it leaves")
             wait_until(lambda: " removed " in status(rest[0]), SETTLE_SECONDS,
-                       "it has left:\n" + status(rest[0]))
+                       lambda: "it has left:\n" + status(rest[0]))
         with leaver.client() as client:
             reply = client.call("GET", "key")
             expect(isinstance(reply, ReplyError) and reply.startswith("CLUSTERDOWN"),
@@ -119,7 +119,7 @@ def a_node_leaves_under_load():
         leaver.kill()
         for server in rest:
             wait_until(lambda: status(server).count(" member ") == 3, SETTLE_SECONDS, "three left")
-        with Client(rest[0].port, seconds=SETTLE_SECONDS + 10) as client:
+        with rest[0].client(SETTLE_SECONDS + 10) as client:
             expect(client.call("RING.SYNCPOINT", SETTLE_SECONDS * 1000) == "OK", "RING.SYNCPOINT")
         check(threads, rest)
         return f"{answered(threads)} counted"
@@ -141,7 +141,7 @@ def a_lost_disk_is_replaced():
             expect(reply == "OK", f"RING.REPLACE: {reply}")
             more(threads, 200, "writes while it is replaced")
         wait_until(lambda: "change " not in status(first) and " removed " in status(first),
-                   SETTLE_SECONDS, "it is replaced:\n" + status(first))
+                   SETTLE_SECONDS, lambda: "it is replaced:\n" + status(first))
         first.kill()  # its two copies are enough, one of which came by the replacement
         check(threads, [second, fresh])
         return f"{answered(threads)} counted"
@@ -168,6 +168,59 @@ def a_ring_grows_from_one_node():
                 expect(isinstance(reply, ReplyError) and "no blank node answers" in reply, reply)
                 reply = client.call("RING.LEAVE", "nobody")
                 expect(isinstance(reply, ReplyError) and "no node of this ring" in reply, reply)
+
+
+def a_node_in_use_is_not_taken_in():
+    """It was blank when it was started, and clients have written to it since: that must not go."""
+    with Scratch("ring") as scratch, RingOfThree(scratch) as ring:
+        server = blank(scratch, "used", ring)
+        ring.servers.append(server)
+        server.start()
+        address = server.ring_address
+        call(ring.servers[0], "RING.JOIN", address)  # it is blank, so there is a plan
+        expect(call(server, "SET", "key", "value") == "OK", "SET on a node by itself")
+        def refused():
+            with ring.servers[0].client() as client:
+                reply = client.call("RING.JOIN", address)
+            return isinstance(reply, ReplyError) and "no blank node answers" in reply
+        wait_until(refused, SETTLE_SECONDS, "it is no candidate any more")
+        expect(call(server, "GET", "key") == b"value", "what was written to it is gone")
+        expect(len(members(ring.servers[0])) == 3, "the ring has taken it in")
+
+
+def a_ring_of_few_partitions():
+    """They are as many as the ring began with: on all nodes, after kill -9, and for who joins."""
+    few = ["--ring-partitions", 128]
+    with Scratch("ring") as scratch, RingOfThree(scratch, *few) as ring:
+        servers = list(ring.servers)  # those that are written to: not who is not in yet
+        seeds = ",".join(f"127.0.0.1:{port}" for port in ring.ring_ports)
+        with writers_at(servers) as threads:
+            more(threads, 200, "writes before")
+            for server in servers:
+                server.kill()
+            for server in servers:
+                server.start()
+            more(threads, 200, "writes after all were killed")
+            stranger = blank(scratch, "stranger", ring, "--ring-join", seeds)  # 1,024, as usual
+            ring.servers.append(stranger)
+            stranger.start()
+            wait_until(lambda: "it has 1024 partitions, this node 128: give both the same "
+                       "ring-partitions" in servers[0].log(), SETTLE_SECONDS, "the ring says why")
+            expect(len(members(servers[0])) == 3, "a node with other partitions is taken in")
+            stranger.kill()
+            fourth = blank(scratch, "fourth", ring, *few, "--ring-join", seeds)
+            ring.servers.append(fourth)
+            servers.append(fourth.start())
+            wait_until(lambda: len(members(servers[0])) == 4, SETTLE_SECONDS, "fourth is in")
+            more(threads, 200, "writes meanwhile")
+        settle(servers)
+        check(threads, servers)
+        info = call(fourth, "INFO", "ring").decode()
+        expect("ring_partitions:128" in info, info)
+        fourth.kill()
+        code, log = fourth.start_refused("--ring-partitions", 1024)
+        expect(code != 0 and "the ring of this node has 128" in log, log)
+        return f"{answered(threads)} counted"
 
 
 def others_stand_in():
@@ -206,6 +259,8 @@ TESTS = [
     ("ring: a node leaves under load, and takes no commands afterwards", a_node_leaves_under_load),
     ("ring: a node whose disk was lost is replaced under load", a_lost_disk_is_replaced),
     ("ring: grows from one node that has data", a_ring_grows_from_one_node),
+    ("ring: a node that clients have used is not taken in", a_node_in_use_is_not_taken_in),
+    ("ring: a ring of few partitions keeps them", a_ring_of_few_partitions),
     ("ring: others stand in for two of five, and hand over", others_stand_in),
     ("ring: a lost ring document is noticed, and copied from another", a_lost_document_is_noticed),
 ]

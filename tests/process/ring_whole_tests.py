@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands over the whole ring, and subscribers of all nodes, while nodes are killed and paused."""
+import random
 import signal
 import threading
 import time
@@ -8,6 +9,8 @@ from ring_tests import RingOfThree, SETTLE_SECONDS, status, unanswered
 from support import Client, ReplyError, Scratch, expect, let_run, wait_until
 
 KEYS = 2000
+WATCH_SECONDS = 3
+WATCH_ATTEMPTS = 5
 
 
 def retried(client, *words, seconds=30):
@@ -29,19 +32,20 @@ def fill(client):
 def scan_once(ports, calls):
     """One iteration, each call at another node; what it has given."""
     found, cursor = set(), b"0"
-    while True:
+    def next_part():
         port = ports[calls[0] % len(ports)]
         calls[0] += 1
         try:
             with Client(port, seconds=10) as client:
                 reply = client.call("SCAN", cursor, "COUNT", 50)
         except OSError:
-            continue
-        if isinstance(reply, ReplyError):
-            expect(unanswered(reply), f"SCAN: {reply}")
-            time.sleep(.01)
-            continue
-        cursor, keys = reply
+            return None
+        if not isinstance(reply, ReplyError):
+            return reply
+        expect(unanswered(reply), f"SCAN: {reply}")
+        return None
+    while True:
+        cursor, keys = wait_until(next_part, SETTLE_SECONDS, "a node answers SCAN")
         found.update(key.decode() for key in keys)
         if cursor == b"0":
             return found
@@ -160,9 +164,60 @@ def subscribers_of_all_nodes():
                        f"node {number + 1} has heard {len(seen.get(name, []))} times of {name}")
 
 
+def count_by_watch(servers, keys):
+    """Eight clients count for a while, each time at any node: (won of each key, lost)."""
+    won, lost, wrong, lock = [0] * len(keys), [0], [], threading.Lock()
+    until = time.monotonic() + WATCH_SECONDS
+
+    def count(number):
+        draw = random.Random(number)
+        clients = [server.client() for server in servers]
+        while time.monotonic() < until and not wrong:
+            at, client = draw.randrange(len(keys)), draw.choice(clients)
+            watch, shown = client.pipeline([("WATCH", keys[at]), ("GET", keys[at])])
+            replies = client.pipeline([("MULTI",), ("SET", keys[at], int(shown or 0) + 1),
+                                       ("EXEC",)])
+            with lock:
+                if watch != "OK" or replies[-1] not in (["OK"], None):
+                    wrong.append((watch, replies))
+                won[at] += replies[-1] == ["OK"]
+                lost[0] += replies[-1] is None
+        for client in clients:
+            client.close()
+
+    threads = [threading.Thread(target=count, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(WATCH_SECONDS + 60)
+    expect(not wrong, f"a reply: {wrong}")
+    return won, lost[0]
+
+
+def one_of_those_that_watch_wins():
+    """Of clients of all nodes that have seen one value, one alone sets the next by EXEC."""
+    with Scratch("ring") as scratch, RingOfThree(scratch, nodes=5) as ring:
+        def doubts():  # of nodes that were slow: then two may coordinate a key for a moment
+            return sum(server.log().count("requests go round it") for server in ring.servers)
+        for attempt in range(WATCH_ATTEMPTS):
+            before, keys = doubts(), [f"watched-{attempt}-{i}" for i in range(3)]
+            won, lost = count_by_watch(ring.servers, keys)
+            if doubts() == before:
+                break
+        else:
+            expect(False, f"nodes were slow in each of {WATCH_ATTEMPTS} attempts")
+        expect(min(won) > 0 and lost > 0, f"{won} times won, {lost} lost: no contest")
+        for server in ring.servers:
+            with server.client() as client:
+                shown = [int(client.call("GET", key)) for key in keys]
+                expect(shown == won, f"a node shows {shown} of {won}")
+        return f"{sum(won)} counted, {lost} times somebody else was first"
+
+
 TESTS = [
     ("ring: SCAN misses no key while nodes are killed", scan_while_nodes_are_killed),
     ("ring: FLUSHALL while a node stands still", flushall_while_a_node_stands_still),
     ("ring: commands of many keys while a node is dead", many_keys_with_a_dead_node),
     ("ring: subscribers of all nodes hear messages and events", subscribers_of_all_nodes),
+    ("ring: one of those that watch a value sets the next", one_of_those_that_watch_wins),
 ]

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests of the real server process: crashes, restarts, damage, full disks, signals, options.
 
-    run_process_tests.py [--rounds N] [--seed S] [--only TEXT] [--list]
+    run_process_tests.py [--rounds N] [--seed S] [--only TEXT] [--skip TEXT] [--list]
 
 The binary is build/redynamo-server, or what REDYNAMO_SERVER names. A failing crash run prints its
 seed (threads and the kernel's timing are not part of it, so a seed makes a fault likely again,
@@ -23,9 +23,11 @@ import failure_tests  # noqa: E402
 import loading_tests  # noqa: E402
 import memory_tests  # noqa: E402
 import network_tests  # noqa: E402
+import ring_faults_tests  # noqa: E402
 import ring_members_tests  # noqa: E402
 import ring_sibling_tests  # noqa: E402
 import ring_tests  # noqa: E402
+import ring_versions_tests  # noqa: E402
 import ring_whole_tests  # noqa: E402
 
 
@@ -46,6 +48,8 @@ def tests(rounds, seed):
     yield from ring_sibling_tests.TESTS
     yield from ring_whole_tests.TESTS
     yield from cluster_face_tests.TESTS
+    yield from ring_versions_tests.TESTS
+    yield from ring_faults_tests.TESTS
     for fsync in ("always", "everysec"):
         yield (f"kill -9 under writers, appendfsync {fsync}: nothing answered is lost",
                lambda fsync=fsync: crash_rounds(fsync, rounds, seed))
@@ -56,6 +60,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
     parser.add_argument("--only", default="")
+    parser.add_argument("--skip", help="leave out the tests whose name contains this")
     parser.add_argument("--list", action="store_true")
     arguments = parser.parse_args()
     if not os.access(support.BINARY, os.X_OK):
@@ -63,7 +68,7 @@ def main():
     print(f"seed {arguments.seed}")
     passed = failed = 0
     for name, test in tests(arguments.rounds, arguments.seed):
-        if arguments.only not in name:
+        if arguments.only not in name or (arguments.skip and arguments.skip in name):
             continue
         if arguments.list:
             print(name)

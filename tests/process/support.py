@@ -25,7 +25,8 @@ class Skipped(Exception):
 
 
 def wait_until(condition, seconds, what):
-    """The first true value of condition(); asks again every 5 ms until the deadline."""
+    """The first true value of condition(); asks again every 5 ms until the deadline. `what` is a
+    text, or gives one when the time is over."""
     deadline = time.monotonic() + seconds
     pause = threading.Event()
     while True:
@@ -33,7 +34,8 @@ def wait_until(condition, seconds, what):
         if value:
             return value
         if time.monotonic() > deadline:
-            raise Failure(f"waited {seconds} s in vain: {what}")
+            text = what() if callable(what) else what
+            raise Failure(f"waited {seconds} s in vain: {text}")
         pause.wait(.005)
 
 
@@ -71,8 +73,8 @@ class ReplyError(str):
 class Client:
     """RESP2 over a plain socket. Replies: bytes, int, None, list, ReplyError, str for `+`."""
 
-    def __init__(self, port, seconds=20):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=seconds)
+    def __init__(self, port, seconds=20, host="127.0.0.1"):
+        self.socket = socket.create_connection((host, port), timeout=seconds)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.file = self.socket.makefile("rb", 1 << 16)
 
@@ -143,21 +145,25 @@ def encode(words):
 
 
 class Server:
-    """The real binary in a directory of its own; survives restarts of the process."""
+    """The real binary in a directory of its own; survives restarts of the process. `prefix` is a
+    command that runs it, in another network namespace say, and becomes it."""
 
-    def __init__(self, scratch, options=(), port=None, env=None):
+    def __init__(self, scratch, options=(), port=None, env=None, host="127.0.0.1", prefix=()):
+        self.host = host
+        self.prefix = list(prefix)
         self.scratch = scratch
         self.data = os.path.join(scratch, "data")
         os.makedirs(self.data, exist_ok=True)
         self.port = port or free_port()
         self.options = [str(option) for option in options]
         self.env = dict(os.environ, **(env or {}))
+        self.binary = BINARY
         self.process = None
         self.starts = 0
 
     def command(self, more=()):
-        return [BINARY, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.data,
-                *self.options, *[str(option) for option in more]]
+        return [*self.prefix, self.binary, "--port", str(self.port), "--bind", self.host,
+                "--dir", self.data, *self.options, *[str(option) for option in more]]
 
     def launch(self, *more):
         """Starts the process without waiting for anything."""
@@ -193,8 +199,8 @@ class Server:
         with open(self.log_path, errors="replace") as log:
             return log.read()
 
-    def client(self):
-        return Client(self.port)
+    def client(self, seconds=20):
+        return Client(self.port, seconds, self.host)
 
     def kill(self):
         """SIGKILL: what a crash of the process leaves."""

@@ -13,6 +13,7 @@
 #include "server/config.h"
 #include "server/config_row.h"
 #include "server/config_words.h"
+#include "storage/partition_set.h"
 #include "tests/server/config_support.h"
 
 namespace redynamo {
@@ -424,10 +425,21 @@ TEST_CASE("config: conf/redynamo.conf names every setting with a meaning, at its
   CHECK(from_file.warnings().empty());
   Settings defaults;
   CHECK(GetAll(from_file, "*") == GetAll(defaults, "*"));
-  for (const SettingRow& row : MeaningfulSettings()) {
+  for (const SettingRow* meant : AllSettings()) {
+    const SettingRow& row = *meant;
+    if (row.Has(kKept)) continue;
     CAPTURE(row.name);
     const std::string line = (row.Has(kFileOnly) ? "\n# " : "\n") + std::string(row.name) + " ";
     CHECK(Contains(text, line));
+  }
+}
+
+TEST_CASE("config: ring-partitions takes the numbers that there can be, and no others") {
+  for (int count = 1; count <= 2 * kPartitionsMost; count++) {
+    Settings settings;
+    bool taken = settings.LoadText("ring-partitions " + std::to_string(count) + "\n", "x").ok();
+    if (taken != IsPartitionCount(uint64_t(count))) FAIL("ring-partitions ", count);
+    if (taken) CHECK(settings.config().ring_partitions == count);
   }
 }
 

@@ -17,6 +17,12 @@ TEST_CASE("ring changes: what names no node or address is refused at once") {
   CHECK(client("RING.JOIN  ") == "-ERR syntax error: the last word may be COMMIT\r\n");
   CHECK(client("RING.LEAVE nobody") == "-ERR no node of this ring is 'nobody': see RING.NODES\r\n");
   CHECK(client("RING.LEAVE ") == "-ERR no node of this ring is '': see RING.NODES\r\n");
+  CHECK(client("RING.FORGET nobody") ==
+        "-ERR no node of this ring is 'nobody': see RING.NODES\r\n");
+  CHECK(client("RING.FORGET " + std::string(100'000, 'x')) ==
+        "-ERR a node is named by its 40 digits or its ring address, host:ring-port\r\n");
+  CHECK(client("RING.FORGET " + Id128Digits(ring.node(3).id()) + " COMMIT")
+            .find("only a removed node can be forgotten") != std::string::npos);
   CHECK(client("RING.REPLACE nobody nonsense") ==
         "-ERR 'nonsense' is no ring address: host:ring-port\r\n");
   CHECK(client("RING.REPLACE nobody 10.0.0.1:17000") ==

@@ -135,7 +135,13 @@ TEST_CASE("ring: a command that one node must do runs at a common home, else it 
 }
 
 TEST_CASE("ring: KEYS, DBSIZE, RANDOMKEY and SCAN cover all nodes' keys from any node") {
-  RingOfServers ring(5, 3);
+  int partitions = kPartitionsDefault;
+  SUBCASE("as usual") {}
+  SUBCASE("few partitions") { partitions = kPartitionsLeast; }
+  SUBCASE("many partitions") { partitions = kPartitionsMost; }
+  CAPTURE(partitions);
+  RingOfServers ring(5, 3, 1, "", partitions);
+  REQUIRE(ring.document().partitions() == partitions);
   RingClient client(ring, 0);
   CHECK(client("DBSIZE") == Number(0));
   CHECK(client("RANDOMKEY") == "$-1\r\n");
@@ -181,7 +187,11 @@ TEST_CASE("ring: KEYS, DBSIZE, RANDOMKEY and SCAN cover all nodes' keys from any
 }
 
 TEST_CASE("ring: SCAN gives every key that stays while nodes go and come") {
-  RingOfServers ring(5, 3, 3);
+  int partitions = kPartitionsDefault;
+  SUBCASE("as usual") {}
+  SUBCASE("few partitions") { partitions = kPartitionsLeast; }
+  CAPTURE(partitions);
+  RingOfServers ring(5, 3, 3, "", partitions);
   RingClient client(ring, 0);
   for (int i = 0; i < 300; i++) client.Send("SET stable" + std::to_string(i) + " v");
   client("PING");
@@ -364,31 +374,6 @@ TEST_CASE("ring: a transaction runs at a replica of its keys, whichever node tak
           client("EXEC").ends_with("-EXECABORT Transaction discarded because of previous "
                                    "errors.\r\n"));
     }
-  }
-}
-
-TEST_CASE("ring: WATCH sees what other nodes coordinate, at a replica of the key") {
-  RingOfServers ring(5, 3);
-  for (int n = 0; n < ring.size(); n++) {
-    std::string key = ring.KeyOf(n);
-    int watched = 0;
-    for (int at = 0; at < ring.size(); at++) {
-      RingClient client(ring, at), other(ring, (at + 1) % ring.size());
-      std::string reply = client("WATCH " + key);
-      if (reply.starts_with("-CROSSSLOT ")) continue;
-      CHECK(reply == "+OK\r\n");
-      watched++;
-      CHECK(other("SET " + key + " other") == "+OK\r\n");
-      client.Send("MULTI");
-      client.Send("SET " + key + " mine");
-      CHECK(client("EXEC") == "+OK\r\n+QUEUED\r\n*-1\r\n");
-      CHECK(client("WATCH " + key) == "+OK\r\n");
-      client.Send("MULTI");
-      client.Send("SET " + key + " mine");
-      CHECK(client("EXEC") == "+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n");
-      CHECK(other("GET " + key) == "$4\r\nmine\r\n");
-    }
-    CHECK(watched == 3);
   }
 }
 

@@ -36,6 +36,7 @@ constexpr Row kRows[] = {
      kFaultAll & ~uint32_t(kFaultMembers), 1, 1000},
     {Sabotage::kThinCounts, "stand-ins do not stand on what may be lost",
      kFaultAll & ~uint32_t(kFaultMembers), 850, 1000},
+    {Sabotage::kReadAlone, "a read asks R replicas", kOrder | kClientsRead, 1, 400},
 };
 
 TEST_CASE("sabotage: each rule that is left out is caught") {

@@ -10,7 +10,7 @@
 #include <set>
 #include <string>
 
-#include "tests/support/ring_history.h"
+#include "tests/support/ring_reads.h"
 
 namespace redynamo {
 
@@ -31,6 +31,11 @@ enum SwarmFault : uint32_t {
   kFaultLostDisk = 1 << 12,  // one disk is lost for good, and the node replaced
   kFaultMembers = 1 << 13,   // nodes join and leave
   kFaultAll = (1 << 14) - 1,
+  kClientsRead = 1 << 14,    // no fault, but messages of its own kind
+  kMixedVersions = 1 << 15,  // some nodes run older versions, and newer ones after a crash
+  kBitFlip = 1 << 16,        // one bit of one node's disk, once
+  kFewPartitions = 1 << 17,  // the ring has as few as it may
+  kMayAll = (1 << 18) - 1,
 };
 
 struct SwarmResult {
@@ -51,9 +56,11 @@ class Swarm {
               {.seed = seed,
                .overtakes_percent = faults_ & kFaultOvertaking ? 5u : 0u,
                .drops_percent = faults_ & kFaultLoss ? 15u : 0u},
-              3, seed % 5 != 0, faults_ & kFaultPower ? SyncMode::kAlways : SyncMode::kNo) {
+              3, seed % 5 != 0, faults_ & kFaultPower ? SyncMode::kAlways : SyncMode::kNo,
+              faults_ & kFewPartitions ? kPartitionsLeast : kPartitionsDefault) {
     history_.removes = seed % 2 == 0;
     history_.clocks_differ = faults_ & (kFaultClocks | kFaultOldDisk);
+    history_.reads_meet_writes = seed % 5 == 0;
   }
 
   SwarmResult Run();
@@ -64,6 +71,9 @@ class Swarm {
     Random random(seed * 7919 + 1);
     uint32_t faults = uint32_t(random.Next()) & uint32_t(random.Next() | random.Next()) & may;
     // At most one node may forget at all, and no member changes beside it: W = 2 of 3 bears that.
+    if (faults & kBitFlip) {
+      faults &= ~uint32_t(kFaultLostDisk | kFaultOldDisk | kFaultMembers);
+    }
     if (faults & kFaultLostDisk) faults &= ~uint32_t(kFaultOldDisk | kFaultMembers);
     if (faults & kFaultOldDisk) faults &= ~uint32_t(kFaultMembers);
     return faults;
@@ -71,6 +81,8 @@ class Swarm {
   Random& random() { return ring_.random(); }
   int Any() { return int(random().Below(uint64_t(ring_.size()))); }
   bool Has(SwarmFault fault) const { return faults_ & fault; }
+  void RunOlderVersions();
+  void FlipBit();
   void Strike();
   void StrikeLinks(SwarmFault fault, int node);
   void StrikeNode(SwarmFault fault, int node);
@@ -90,11 +102,39 @@ class Swarm {
   std::vector<OneWay> one_ways_;
 };
 
+// Each node lacks some of what newer versions can.
+inline void Swarm::RunOlderVersions() {
+  for (int i = 0; i < ring_.size(); i++) {
+    ring_.Crash(i);
+    ring_.node(i).capabilities = kCapabilities & random().Next();
+    ring_.Start(i);
+  }
+}
+
+// Either the node finds its data damaged and is replaced, or what it cannot have missed is right. A
+// damaged end of the log is cut like one that was being written: what it held is forgotten.
+inline void Swarm::FlipBit() {
+  int node = Any();
+  SimRingNode& one = ring_.node(node);
+  if (one.running()) ring_.Crash(node);
+  if (!one.document) return;
+  one.machine().FlipSomeBit();
+  one.disk_is_damaged = true;
+  history_.forgotten = true;
+  ring_.Start(node);
+  if (!one.running()) lost_.insert(node);
+}
+
 inline SwarmResult Swarm::Run() {
+  if (Has(kMixedVersions)) RunOlderVersions();
   for (int step = 0; step < 100; step++) {
+    if (step == 50 && Has(kBitFlip)) FlipBit();
     if (random().Below(4) == 0) Strike();
     if (random().Below(8) == 0) Recover();
     for (uint64_t n = random().Below(5); n > 0; n--) WriteSome(ring_, &history_, history_.serial++);
+    if (Has(kClientsRead)) {
+      for (uint64_t n = random().Below(6); n > 0; n--) ReadSome(ring_, &history_);
+    }
     for (uint64_t n = random().Below(30); n > 0; n--) ring_.network().Step();
     ring_.Pass(int64_t(random().Below(6) == 0 ? random().Below(2000) : random().Below(20)));
     std::erase_if(one_ways_, [&](const OneWay& way) {
@@ -135,7 +175,7 @@ inline SwarmResult Swarm::Run() {
 
 // One fault of a kind that this seed has.
 inline void Swarm::Strike() {
-  if (faults_ == 0) return;
+  if ((faults_ & kFaultAll) == 0) return;
   SwarmFault fault;
   do {
     fault = SwarmFault(1u << random().Below(14));
@@ -211,6 +251,9 @@ inline void Swarm::ChangeMembers(int node) {
   if (!by.node().formed() || by.node().removed()) return;
   RingChange change{.kind = RingChangeKind::kLeave, .joining = {}, .leaving = {}};
   change.leaving = NodeId{ring_.node(Any()).id()};
+  std::optional<MemberIndex> found = by.node().document().Find(change.leaving);
+  bool left = found && !by.node().document().members[*found].in_ring();
+  if (left) change.kind = RingChangeKind::kForget;
   by.node().ChangeMembers(change, [](const Status&) {});
 }
 
@@ -229,7 +272,9 @@ inline void Swarm::Recover() {
   one.machine().files().SetCapacity(SimMachine::kDiskBytes);
   one.disk_stands_still = false;
   if (one.stands_still) ring_.Resume(node);
-  if (!one.running()) ring_.Start(node);
+  if (one.running()) return;
+  if (Has(kMixedVersions) && random().Below(2)) one.capabilities = kCapabilities;
+  ring_.Start(node);
 }
 
 inline void Swarm::Check(SwarmResult*) {

@@ -12,7 +12,7 @@ namespace redynamo {
 namespace {
 
 struct Total {
-  uint64_t reached = 0, undecided = 0, refused = 0, delivered = 0, not_settled = 0;
+  uint64_t reached = 0, undecided = 0, refused = 0, reads = 0, delivered = 0;
 };
 
 void RunSeeds(uint64_t first, uint64_t count, uint32_t may, Total* total) {
@@ -28,6 +28,7 @@ void RunSeeds(uint64_t first, uint64_t count, uint32_t may, Total* total) {
     total->reached += result.history.reached;
     total->undecided += result.history.undecided;
     total->refused += result.history.refused;
+    total->reads += result.history.reads;
     total->delivered += result.delivered;
   }
   SetLogLevel(LogLevel::kNotice);
@@ -35,15 +36,17 @@ void RunSeeds(uint64_t first, uint64_t count, uint32_t may, Total* total) {
 
 TEST_CASE("sim: whatever happens to a ring, nothing answered is lost, and all agree in the end") {
   Total total;
-  uint32_t may = uint32_t(NumberOf("SIM_FAULTS", kFaultAll & ~uint32_t(kFaultMembers)));
+  uint32_t may = uint32_t(NumberOf("SIM_FAULTS", kMayAll & ~uint32_t(kFaultMembers)));
   uint64_t count = NumberOf("SIM_SEEDS", 2850);
   RunSeeds(NumberOf("SIM_SEED", 1), count, may, &total);
   MESSAGE(count, " seeds: ", total.reached, " writes answered, ", total.undecided,
-          " of unknown outcome, ", total.refused, " refused, ", total.delivered, " messages");
+          " of unknown outcome, ", total.refused, " refused, ", total.reads, " reads, ",
+          total.delivered, " messages");
   if (count < 50 || std::getenv("SIM_FAULTS")) return;
   CHECK(total.reached > count * 10);  // and the faults did bite
   CHECK(total.undecided > count / 2);
   CHECK(total.refused > count / 2);
+  CHECK(total.reads > count);
 }
 
 // What the simulator has found, kept.
@@ -62,12 +65,18 @@ TEST_CASE("sim: scenarios that once went wrong") {
     RunSeeds(126, 1, may, &total);
     RunSeeds(229, 1, may, &total);
   }
+  SUBCASE("an actor that a full disk could not save had an index on disk all the same") {
+    for (uint64_t seed : {1553u, 2339u, 2610u}) RunSeeds(seed, 1, may | kClientsRead, &total);
+  }
+  SUBCASE("a stand-in lets go of what it has pulled for a read") {
+    RunSeeds(87, 1, kFaultCuts | kClientsRead, &total);
+  }
 }
 
 // Rings change in many small steps, each with a new document: these seeds take longer.
 TEST_CASE("sim: the same while nodes join and leave") {
   Total total;
-  uint32_t may = uint32_t(NumberOf("SIM_FAULTS", kFaultAll)) | kFaultMembers;
+  uint32_t may = uint32_t(NumberOf("SIM_FAULTS", kMayAll)) | kFaultMembers;
   uint64_t count = NumberOf("SIM_MEMBER_SEEDS", NumberOf("SIM_SEEDS", 150) >= 150 ? 150 : 5);
   RunSeeds(NumberOf("SIM_SEED", 1) + 1'000'000, count, may, &total);
   MESSAGE(count, " seeds: ", total.reached, " writes answered, ", total.undecided,

@@ -193,6 +193,21 @@ TEST_CASE("join: of two kinds the later is shown, and the next write clears the 
   CHECK(b.Rows("k").keys.empty());
 }
 
+TEST_CASE("join: a write of the shown string lets a hidden hash go with its deadline") {
+  JoinNode a(2, 0), b(2, 1);
+  std::string hash = a.Do([](Keyspace keys) { keys.Hash("k").Set("f", "v"); }, kJoinNowMs);
+  std::string ttl = a.Do([](Keyspace keys) { keys.Find("k").SetDeadline(kJoinNowMs + 60'000); });
+  a.Join(b.Do([](Keyspace keys) { keys.String("k").Set("5"); }, kJoinNowMs + 5));
+  b.Join(hash);
+  b.Join(ttl);
+  CHECK(a.Rows("k").keys.begin()->second.rows.size() == 3);
+  b.Join(a.Do([](Keyspace keys) { CHECK(keys.String("k").Add(1).ok()); }, kJoinNowMs + 10));
+  for (JoinNode* node : {&a, &b}) {
+    CHECK(node->Get("k") == "6");
+    CHECK(node->Rows("k").keys.begin()->second.rows.size() == 2);  // base and total
+  }
+}
+
 TEST_CASE("join: an overwritten version that arrives late, or again, does not come back") {
   JoinNode a(3, 0), b(3, 1), c(3, 2);
   std::string first = a.Do([](Keyspace keys) { keys.String("k").Set("old"); });

@@ -230,7 +230,7 @@ TEST_CASE("key walk: a listing that begins behind a key paged out meanwhile is n
 TEST_CASE("walk: within a share there are its partitions' keys only, in memory and on disk") {
   EngineFixture t;
   PartitionSet shares[3];
-  for (int p = 0; p < kPartitionCount; p++) shares[p * 7 / 5 % 3].Add(p);
+  for (int p = 0; p < PartitionCount(); p++) shares[p * 7 / 5 % 3].Add(p);
   Names all, of_share[3];
   auto add = [&](int i) {
     std::string key = "key" + std::to_string(i);

@@ -63,9 +63,9 @@ void CheckGone(ReplicaNode& node, uint64_t own_n) {
 // What the disk has of the partition, once a checkpoint has followed.
 void CheckGoneFromDisk(ReplicaNode& node) {
   for (uint16_t ns = 0; ns < 2; ns++) {
-    uint64_t first = uint64_t(kPartition) * kSlotsPerPartition;
+    uint64_t first = uint64_t(kPartition) * SlotsPerPartition();
     KeyRange range = PositionRange(ns, first << kPositionHashBits,
-                                   ((first + kSlotsPerPartition) << kPositionHashBits) - 1);
+                                   ((first + SlotsPerPartition()) << kPositionHashBits) - 1);
     CHECK(!node.engine->store_->NewHeadIterator(range.lower, range.upper)->Valid());
     CHECK(!node.engine->store_->NewRowIterator(range.lower, range.upper)->Valid());
   }

@@ -50,6 +50,27 @@ TEST_CASE("replica: a record joins at another node, once") {
   CHECK(b.engine->log_->appended() == before);
 }
 
+TEST_CASE("replica: an actor that could not be saved is nobody's until it is") {
+  ReplicaNode a(0), b(1), other(2);
+  std::string record = a.Do(Set("k", "a"));
+  int partition = PartitionOfKey("k");
+  PullAnswer answer = a.Pull(partition, {});
+  std::string in_the_way = b.options.dir + "/identity.tmp";
+  std::filesystem::create_directory(in_the_way);  // as a full disk: the file cannot be written
+  for (int i = 0; i < 2; i++) {  // the second time the actor is known, but still not on disk
+    CHECK(!b.Accept(record).status.ok());
+    CHECK(!b.AcceptBatch(partition, answer.bytes).status.ok());
+  }
+  CHECK(b.side().ClockOf(partition).empty());
+  std::filesystem::remove(in_the_way);
+  CHECK(b.AcceptBatch(partition, answer.bytes).status.ok());
+  b.Checkpoint();  // the actor's index is on disk now
+  b.Crash();
+  CHECK(b.Accept(other.Do(Set("k2", "other"))).status.ok());  // the next index is another one
+  CHECK(b.Get("k") == "a");
+  CHECK(a.Agrees(&b, partition));
+}
+
 TEST_CASE("replica: damaged records and batches change nothing") {
   ReplicaNode a(0), b(1);
   std::string record = a.Do([](Keyspace keys) {

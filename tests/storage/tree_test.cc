@@ -230,7 +230,7 @@ TEST_CASE("tree: the leaves that dots have touched are known while the index has
   CHECK(leaves == std::set<LeafId>{kLeaf});
   a.Do([](Keyspace keys) { keys.Clear(); });
   CHECK(a.side().TouchedLeaves(kPartition, a.side().ClockOf(kPartition), &leaves));
-  CHECK(leaves.size() == size_t(kSlotsPerPartition));
+  CHECK(leaves.size() == size_t(SlotsPerPartition()));
   a.side().ForgetDots(kPartition, a.side().ClockOf(kPartition));
   CHECK(!a.side().TouchedLeaves(kPartition, a.side().ClockOf(kPartition), &leaves));
   CHECK(a.side().TouchedLeaves(kPartition, {}, &leaves));

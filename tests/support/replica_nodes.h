@@ -142,8 +142,8 @@ class ReplicaNode {
   // All rows of the partition, under the test's names for actors. Brings cold keys back.
   RowDump Rows(int partition, ActorNames* names) {
     for (auto& space : engine->namespaces_) {
-      for (int s = 0; s < kSlotsPerPartition; s++) {
-        uint16_t slot = uint16_t(partition * kSlotsPerPartition + s);
+      for (int s = 0; s < SlotsPerPartition(); s++) {
+        uint16_t slot = uint16_t(partition * SlotsPerPartition() + s);
         SlotTable* table = engine->Slot(space->id, slot);
         if (!table || table->cold() == 0) continue;
         engine->ForEachColdNow(space->id, slot, [&](Row* row) {

@@ -25,10 +25,11 @@ struct History {
   // Registers: the newest value that was answered, by when it was written; and newer ones perhaps.
   std::map<std::string, uint64_t> newest;
   std::map<std::string, std::set<uint64_t>> unanswered;
-  uint64_t serial = 0;     // of the next write
-  bool removes = false;    // members of sets, too
-  bool forgotten = false;  // what was not answered may be lost for ever, in part
-  uint64_t refused = 0, reached = 0, undecided = 0, leaves_compared = 0;
+  uint64_t serial = 0;             // of the next write
+  bool removes = false;            // members of sets, too
+  bool reads_meet_writes = false;  // R + W > N, and stand-ins do not count
+  bool forgotten = false;          // what was not answered may be lost for ever, in part
+  uint64_t refused = 0, reached = 0, undecided = 0, reads = 0, leaves_compared = 0;
 };
 
 inline uint64_t NumberOf(const char* variable, uint64_t otherwise) {
@@ -166,7 +167,7 @@ inline void CheckRing(SimRing& ring, const History& history) {
     if (!ring.node(i).running()) continue;
     Node& node = ring.node(i).node();
     Engine& engine = ring.node(i).engine();
-    for (int p = 0; p < kPartitionCount; p++) {
+    for (int p = 0; p < PartitionCount(); p++) {
       bool home = !node.removed() && node.PlaceOf(p).self_reads;
       if (!home) {
         CHECK_FALSE_MESSAGE(engine.HoldsReplica(p), ring.node(i).id_text(), " keeps partition ", p,

@@ -33,7 +33,10 @@ class RingClient;
 
 class RingServer {
  public:
-  RingServer(const Clock& clock, const std::string& options) : clock_(clock), options_(options) {
+  RingServer(const Clock& clock, const std::string& options, int partitions)
+      : clock_(clock),
+        options_(options + "ring-partitions " + std::to_string(partitions) + "\n"),
+        partitions_(partitions) {
     char name[] = "/tmp/ring_server_XXXXXX";
     dir_ = mkdtemp(name);
   }
@@ -47,6 +50,7 @@ class RingServer {
     EngineOptions options;
     options.dir = dir_;
     options.log_segment_bytes = 1 << 20;
+    options.partitions = partitions_;
     auto engine = Engine::Open(options, {}, &clock_);
     REQUIRE(engine.ok());
     id_ = (*engine)->NodeId();
@@ -68,6 +72,7 @@ class RingServer {
     hello.cluster_id = document.cluster_id;
     hello.partitions = uint32_t(document.partitions());
     hello.databases = 16;
+    hello.capabilities = capabilities;
     ring_->SetLinks(&network->Add(hello, ring_.get()));
     server_->SetRing(ring_.get());
     EngineHooks hooks =
@@ -106,9 +111,12 @@ class RingServer {
   Node& node() { return ring_->node(); }
   const Id128& id() const { return id_; }
 
+  uint64_t capabilities = kCapabilities;  // that it says to have, from its next start on
+
  private:
   const Clock& clock_;
   std::string options_, dir_;
+  int partitions_;
   Id128 id_{};
   std::unique_ptr<Settings> settings_;
   std::unique_ptr<Server> server_;
@@ -117,11 +125,12 @@ class RingServer {
 
 class RingOfServers {
  public:
-  RingOfServers(int nodes, int n, uint64_t seed = 1, const std::string& options = "")
+  RingOfServers(int nodes, int n, uint64_t seed = 1, const std::string& options = "",
+                int partitions = kPartitionsDefault)
       : network_({.seed = seed}), random_(seed) {
     TscClock::Calibrate();
     for (int i = 0; i < nodes; i++) {
-      nodes_.push_back(std::make_unique<RingServer>(clock_, options));
+      nodes_.push_back(std::make_unique<RingServer>(clock_, options, partitions));
     }
     auto self = [&](int i) {
       std::string text = "127.0.0.1:" + std::to_string(7001 + i);

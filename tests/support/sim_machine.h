@@ -98,6 +98,16 @@ class SimMachine : public EngineEnvironment {
     files_->SetCapacity(kDiskBytes);
     rows_ = std::make_shared<MemRowStore>();
   }
+  // In any file that has something: log, identity, what a checkpoint left.
+  void FlipSomeBit() {
+    std::vector<std::string> paths;
+    for (const std::string& path : files_->Paths()) {
+      if (!files_->Contents(path).empty()) paths.push_back(path);
+    }
+    if (paths.empty()) return;
+    const std::string& path = paths[random_.Below(paths.size())];
+    files_->FlipBit(path, random_.Below(files_->Contents(path).size() * 8));
+  }
   struct DiskCopy {
     std::map<std::string, std::string> files;
     std::shared_ptr<MemRowStore> rows;

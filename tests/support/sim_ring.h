@@ -46,10 +46,13 @@ class SimRingNode : public NodeHost, public LinkEvents {
   SimMachine& machine() { return machine_; }
   // Nothing becomes durable, nothing is read from disk: the machine is that slow.
   bool disk_stands_still = false;
-  bool stands_still = false;  // as SIGSTOP: SimRing::Pause
+  bool stands_still = false;     // as SIGSTOP: SimRing::Pause
+  uint64_t last_forward = 0;     // the request that a peer has sent here; a test answers it
+  bool disk_is_damaged = false;  // then it may find so, and not start
   int64_t clock_ahead_ms = 0;
-  std::optional<RingDocument> document;  // as on its disk
-  bool asks = true;                      // without one: to be taken in
+  uint64_t capabilities = kCapabilities;  // of the build that Start runs
+  std::optional<RingDocument> document;   // as on its disk
+  bool asks = true;                       // without one: to be taken in
   bool running() const { return node_ != nullptr; }
   Engine& engine() { return *engine_; }
   Node& node() { return *node_; }
@@ -81,7 +84,9 @@ class SimRingNode : public NodeHost, public LinkEvents {
     REQUIRE(!node.empty());
     settled_.push_back({node.mapped().position, outcome, std::move(node.mapped().settled)});
   }
-  void ForwardArrived(const Id128&, const wire::Forward&) override {}
+  void ForwardArrived(const Id128&, const wire::Forward& command) override {
+    last_forward = command.request_id;
+  }
   Status KeepDocument(const RingDocument& kept) override;
   Status KeepVote(std::string_view state) override {
     vote_ = state;
@@ -141,8 +146,8 @@ class SimRing {
  public:
   // `n`: replicas of a partition; 0: as many as nodes.
   SimRing(int nodes, SimLinksOptions options, int n = 0, bool sloppy = true,
-          SyncMode sync = SyncMode::kNo)
-      : options_{.n = n ? n : nodes, .sloppy = sloppy},
+          SyncMode sync = SyncMode::kNo, int partitions = kPartitionsDefault)
+      : options_{.n = n ? n : nodes, .sloppy = sloppy, .partitions = partitions},
         sync_(sync),
         network_(options),
         random_(options.seed) {
@@ -341,6 +346,7 @@ inline bool SimRingNode::Open(uint64_t seed) {
   options.warm_up = false;
   options.keep_dots = true;
   options.seed = seed;
+  options.partitions = ring_.options().partitions;
   EngineHooks hooks;
   hooks.on_own_record = [this](const OwnRecord& record) {
     if (node_) node_->OnOwnRecord(record);
@@ -349,7 +355,8 @@ inline bool SimRingNode::Open(uint64_t seed) {
   auto engine = Engine::Open(options, hooks, &clock_);
   bool full = machine_.files().FreeBytes("data").ok() &&
               *machine_.files().FreeBytes("data") < SimMachine::kDiskBytes / 2;
-  if (!engine.ok() && full) return false;  // the process says why, and ends
+  bool found = disk_is_damaged && engine.status().code() == StatusCode::kCorruption;
+  if (!engine.ok() && (full || found)) return false;  // the process says why, and ends
   REQUIRE_MESSAGE(engine.ok(), engine.status().message());
   engine_ = std::move(*engine);
   id_ = engine_->NodeId();
@@ -363,10 +370,12 @@ inline void SimRingNode::Start() {
   wire::Hello hello;
   hello.node_id = id_;
   if (document) hello.cluster_id = document->cluster_id;
-  hello.partitions = uint32_t(kPartitionCount);
+  hello.partitions = uint32_t(ring_.options().partitions);
   hello.databases = 1;
+  hello.capabilities = capabilities;
   NodeOptions options = ring_.options();
   options.databases = 1;
+  options.capabilities = capabilities;
   options.ring_address = options.client_address = ring_.SelfOf(number_).ring_address;
   Links& links = ring_.network().Add(hello, this);
   node_ = std::make_unique<Node>(clock_, links, *this, ring_.random().Next(), options);
