@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "base/sabotage.h"
 #include "storage/partition_set.h"
 
 namespace redynamo {
@@ -41,6 +42,7 @@ void FreshPartitions::Begin(uint64_t id, Group& group) {
     Part& part = it->second;
     part = Part();
     part.choice = choose_(it->first, group.quorum);
+    if (LeftOut(Sabotage::kReadAlone)) part.choice = {};
     part.needed = part.choice.needed;
     most = std::max(most, part.needed);
     it = part.needed > 0 ? std::next(it) : group.open.erase(it);

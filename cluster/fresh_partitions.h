@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Makes this replica's copy of whole partitions at least as new as R - 1 others, before a command
 // that concerns all their keys runs on it: KEYS and its like miss nothing that was answered, and
-// FLUSHALL clears what R replicas have seen (the rule flush_asks_clocks of tests/model).
+// FLUSHALL clears what R replicas have seen (the rule flush_asks_clocks of tests/model). So it is
+// before a command on a key of very many rows.
 //
 //   KEYS *, R = 2:   COMPARE {P: hash, Q: hash, ...} ──> b
 //                            <── COMPARE_REPLY: b's clocks where they differ

@@ -38,9 +38,14 @@ bool FreshReads::Begin(uint64_t id, KeyRead& read) {
   read.needed = read.choice.needed;
   read.asked = 0;
   read.waiting = 0;
-  read.hash = engine_.KeyStateHash(read.key.database, read.key.name);
+  read.hash = HashOf(read.key);
   for (int i = 0; i < read.choice.needed; i++) AskNext(id, read, now_ms_);
   return read.choice.needed > 0;
+}
+
+std::optional<uint64_t> FreshReads::HashOf(const Key& key) const {
+  if (engine_.HasManyRows(key.database, key.name)) return std::nullopt;
+  return engine_.KeyStateHash(key.database, key.name);
 }
 
 void FreshReads::Restart(uint64_t ring_epoch) {
@@ -89,14 +94,16 @@ Status FreshReads::On(const Id128& peer, const wire::ReadReply& message) {
     Unanswered(id);
     return Status::Ok();
   }
-  if (message.hash == read.hash ||
-      message.hash == engine_.KeyStateHash(read.key.database, read.key.name)) {
+  bool hashed = !(message.flags & wire::ReadReply::kUnhashed);
+  if (hashed && read.hash && (message.hash == *read.hash || message.hash == HashOf(read.key))) {
     stats_.agreed++;
     Agreed(id);
     return Status::Ok();
   }
-  stats_.repaired++;
-  repairs_.Note(read.key.partition, RepairCause::kRead, peer);
+  if (hashed && read.hash) {
+    stats_.repaired++;
+    repairs_.Note(read.key.partition, RepairCause::kRead, peer);
+  }
   exchange_.PullNow(peer, read.key.partition, [this, id](const Status& status) {
     if (status.ok()) {
       Agreed(id);

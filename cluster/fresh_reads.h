@@ -6,6 +6,9 @@
 //   GET k, R = 2:   READ k ──> b     hash equal: run
 //                                    hash differs: PULL P from b, join, run
 //
+// Keys of many rows are compared by their partitions' clocks (fresh_partitions.h). Should one have
+// grown meanwhile, here or there, it is pulled without being hashed.
+//
 // A replica that does not answer is not waited for alone: after kHedgeMs another home is asked.
 // Data thread only.
 #pragma once
@@ -13,6 +16,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -86,7 +90,7 @@ class FreshReads {
     size_t asked = 0;  // of choice.replicas
     int waiting = 0;   // that have been asked and have not answered
     int64_t asked_ms = 0;
-    uint64_t hash = 0;  // of the local copy when asked
+    std::optional<uint64_t> hash;  // of the local copy when asked; none: see HashOf
   };
   struct Question {
     uint64_t key_read = 0;
@@ -94,6 +98,8 @@ class FreshReads {
     int64_t asked_ms = 0;
   };
   bool Begin(uint64_t id, KeyRead& read);
+  // Nothing when the key has too many rows to be hashed.
+  std::optional<uint64_t> HashOf(const Key& key) const;
   void AskNext(uint64_t id, KeyRead& read, int64_t now_ms);
   void Agreed(uint64_t id);
   void Unanswered(uint64_t id);

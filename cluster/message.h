@@ -158,6 +158,7 @@ struct ReadReply {
   static constexpr uint32_t kRecovering = 1;  // does not count for R
   static constexpr uint32_t kFailed = 2;      // nothing else in it counts
   static constexpr uint32_t kGuest = 4;       // of a node that is no home of the key
+  static constexpr uint32_t kUnhashed = 8;    // `hash` says nothing: the key has too many rows
   uint64_t request_id = 0;
   uint64_t view_epoch = 0;  // of the ring document that the sender had
   uint32_t flags = 0;

@@ -296,10 +296,14 @@ Status Node::On(const Id128& peer, const wire::Read& message) {
   int database = int(message.database);
   auto answer = [this, peer, reply, database](std::string_view key, bool failed) mutable {
     reply.flags = failed ? wire::ReadReply::kFailed : 0;
-    if (!failed) reply.hash = engine_->KeyStateHash(database, key);
+    if (!failed && engine_->HasManyRows(database, key)) {
+      reply.flags = wire::ReadReply::kUnhashed;
+    } else if (!failed) {
+      reply.hash = engine_->KeyStateHash(database, key);
+    }
     links_.Send(peer, reply);
   };
-  KeyRef ref{database, message.key};
+  KeyRef ref{database, message.key, ElementNeed::kNone};
   if (engine_->Resident({&ref, 1})) {
     answer(message.key, false);
     return Status::Ok();

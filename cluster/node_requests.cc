@@ -155,14 +155,43 @@ FreshReads::Choice Node::ChoiceOf(int partition, const RequestQuorum& quorum) co
   return choice;
 }
 
+// Keys of few rows by their hashes, the others' partitions by clocks.
 bool Node::ReadFresh(std::span<const KeyName> keys, FreshReads::Done done) {
-  std::vector<FreshReads::Key> wanted;
+  std::vector<FreshReads::Key> few;
+  std::vector<std::pair<RequestQuorum, PartitionSet>> many;
   for (const KeyName& key : keys) {
-    wanted.push_back({key.database, std::string(key.name), PartitionOfSlot(key.slot), key.quorum});
+    int partition = PartitionOfSlot(key.slot);
+    if (!engine_->HasManyRows(key.database, key.name)) {
+      few.push_back({key.database, std::string(key.name), partition, key.quorum});
+      continue;
+    }
+    auto same = [&](const auto& entry) { return entry.first == key.quorum; };
+    auto at = std::find_if(many.begin(), many.end(), same);
+    if (at == many.end()) at = many.insert(many.end(), {key.quorum, PartitionSet()});
+    at->second.Add(partition);
   }
-  int64_t now_ms = NowMs();
-  return fresh_reads_->Start(std::move(wanted), now_ms, now_ms + options_.timeout_ms,
-                             std::move(done));
+  int64_t now_ms = NowMs(), deadline_ms = now_ms + options_.timeout_ms;
+  if (many.empty()) {
+    return fresh_reads_->Start(std::move(few), now_ms, deadline_ms, std::move(done));
+  }
+  struct Parts {
+    int open = 0;
+    Status status;  // the first that is not ok
+    FreshReads::Done done;
+  };
+  auto parts = std::make_shared<Parts>();
+  parts->done = std::move(done);
+  auto part_done = [parts](const Status& status) {
+    if (parts->status.ok()) parts->status = status;
+    if (--parts->open == 0) parts->done(parts->status);
+  };
+  if (!few.empty()) {
+    parts->open += fresh_reads_->Start(std::move(few), now_ms, deadline_ms, part_done);
+  }
+  for (const auto& [quorum, partitions] : many) {
+    parts->open += fresh_partitions_->Start(partitions, quorum, now_ms, deadline_ms, part_done);
+  }
+  return parts->open > 0;
 }
 
 bool Node::ReadFreshPartitions(const PartitionSet& partitions, const RequestQuorum& quorum,

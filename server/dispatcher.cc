@@ -320,9 +320,6 @@ bool Dispatcher::MakeResident(Session& session, const Command& command,
   } else {
     CollectKeys(session.database, row, argv);
     CollectWalk(session.database, row, argv);
-    if (session.hops > 0 && IsWatch(command)) {
-      for (KeyRef& key : keys_) key.need = ElementNeed::kAll;  // for its version
-    }
   }
   for (KeyWalk& walk : walks_) walk.share = session.share;
   Engine& engine = server_.engine();

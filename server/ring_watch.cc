@@ -104,7 +104,7 @@ bool WatchesElsewhere(const Session& session) {
 
 void AddWatchedElsewhere(const Session& session, std::vector<KeyRef>* keys) {
   for (const WatchedKey& watched : session.watched) {
-    if (watched.elsewhere) keys->push_back({watched.database, watched.key, ElementNeed::kAll});
+    if (watched.elsewhere) keys->push_back({watched.database, watched.key, ElementNeed::kNone});
   }
 }
 

@@ -11,6 +11,10 @@
 // first. Every write changes it. Only a key that was not there, came and went again is as it was:
 // the transaction sees what it would have seen without that.
 //
+// Of a key with very many rows the version is one node's own (Engine::KeyVersion): it changes with
+// other keys of its slot, too, and at another node it is another one. EXEC fails then, although
+// nothing has changed, and the client begins anew.
+//
 // Data thread only.
 #pragma once
 
@@ -36,7 +40,7 @@ GatherChoice PlanWatch(Server& server, const Session& session,
                        std::span<const std::string_view> argv, std::span<const uint16_t> slots);
 
 bool WatchesElsewhere(const Session& session);
-// Those keys, whole: their versions are of all their elements.
+// Those keys, as their versions need them.
 void AddWatchedElsewhere(const Session& session, std::vector<KeyRef>* keys);
 // Whether one of them has changed. REQUIRES: as VersionsReply.
 bool WatchedElsewhereChanged(Server& server, const Session& session);

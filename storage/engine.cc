@@ -474,6 +474,9 @@ LeafAccepted Engine::AcceptLeaf(LeafId leaf, std::string_view bytes) {
 Status Engine::RotateActor() { return impl_->replica_->RotateActor(); }
 Id128 Engine::Actor() const { return impl_->identity_.actors[impl_->self_]; }
 Id128 Engine::NodeId() const { return impl_->identity_.node_id; }
+bool Engine::HasManyRows(int database, std::string_view key) const {
+  return impl_->replica_->HasManyRows(database, key);
+}
 uint64_t Engine::KeyStateHash(int database, std::string_view key) {
   return impl_->replica_->KeyStateHash(database, key);
 }

@@ -72,6 +72,7 @@ struct EngineOptions {
   // Collections that are larger than one of these are not loaded whole when touched.
   uint64_t whole_load_rows_max = 16 << 10;
   uint64_t whole_load_bytes_max = 4 << 20;
+  uint64_t hashed_rows_max = 128;    // keys of more are not compared row by row: HasManyRows
   size_t capture_slice_rows = 2048;  // elements of a large collection captured in one go
   int lfu_log_factor = 10;
   int lfu_decay_minutes = 1;
@@ -317,11 +318,17 @@ class Engine {
   bool DatabasesSwapped() const;  // some database's namespace has another number
   // Whether any event was ever joined here.
   bool HasEvents() const;
+  // Whether the key has more rows than EngineOptions::hashed_rows_max, or some on disk alone. Load
+  // it with ElementNeed::kNone first.
+  bool HasManyRows(int database, std::string_view key) const;
   // 64 bits of the dots of all rows of the key, live and gone; 0 when there are none. Replicas
   // that agree on the key give the same. What is not in memory is read on the spot: Load it first.
+  // Takes as long as there are rows.
   uint64_t KeyStateHash(int database, std::string_view key);
-  // The same of the live dots alone: it changes when the key does, and not when a replica learns
-  // that a removal is known everywhere.
+  // It changes when the key does, and not when a replica learns that a removal is known everywhere.
+  // Of few rows it is the hash of the live dots, the same at replicas that agree. Of many rows it
+  // is of this node, and of its key's slot: other keys of the slot may change it. Load it with
+  // ElementNeed::kNone first.
   uint64_t KeyVersion(int database, std::string_view key);
   // The key's rows with more than one version first, then the others; at most max_rows.
   std::vector<RowReport> ExplainKey(int database, std::string_view key, size_t max_rows);

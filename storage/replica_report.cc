@@ -1,20 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What replicas compare, and what a key's versions look like. Nothing here depends on local
-// indexes, on seeds, or on the form that rows have in memory.
-#include <algorithm>
-
-#include "base/hash.h"
+// Clocks and actors as other nodes know them, and what a key's versions look like.
 #include "storage/replica_side.h"
 
 namespace redynamo {
-namespace {
-
-void PutId(std::string* out, const Id128& id) {
-  out->append(reinterpret_cast<const char*>(id.data()), id.size());
-}
-
-}  // namespace
-
 const Id128& ReplicaSide::IdOf(uint16_t actor) const {
   static const Id128 kUnknown{};  // from a damaged disk only
   const auto& actors = engine_.identity_.actors;
@@ -72,67 +60,12 @@ ReplicaClock ReplicaSide::HandoverClock(int partition) const {
 uint64_t ReplicaSide::ClockHash(int partition) { return Fresh(partition).clock; }
 uint64_t ReplicaSide::IrregularHash(int partition) { return Fresh(partition).irregular; }
 
-// A sum over dots, since their order here is that of local indexes.
-uint64_t ReplicaSide::HashOfDots(std::string_view prefix, const RowId& id, const RowState& state,
-                                 Dots which, int partition) const {
-  std::string bytes(prefix);
-  bytes.push_back(char(id.kind));
-  PutLengthPrefixed(&bytes, id.element);
-  PutVarint(&bytes, DotCounter(id.base));
-  if (id.base) PutId(&bytes, IdOf(DotActor(id.base)));
-  bool owned = id.kind == RowKind::kTotal || id.kind == RowKind::kFieldTotal;
-  if (owned) PutId(&bytes, IdOf(id.actor));
-  size_t size = bytes.size();
-  uint64_t sum = 0;
-  auto add = [&](Dot dot, uint64_t seed) {
-    bytes.resize(size);
-    PutId(&bytes, IdOf(DotActor(dot)));
-    PutFixed64(&bytes, DotCounter(dot));
-    sum += StableHash(bytes, seed);
-  };
-  for (const auto& [dot, version] : state.live) {
-    if (which != Dots::kUnseen || !engine_.InClock(partition, dot)) add(dot, 1);
-  }
-  if (which == Dots::kLive) return sum;
-  for (Dot dot : state.gone) add(dot, 2);
-  return sum;
-}
-
-uint64_t ReplicaSide::CountIrregular(int partition) const {
-  const auto& index = engine_.partitions_[partition].irregular;
-  if (!index) return 0;
-  uint64_t sum = 0;
-  auto add_clear = [&](const UnfinishedClear& clear, std::string_view key) {
-    if (clear.scope == ClearScope::kSlotSync) return;  // of rows here, not of the partition
-    std::string bytes(1, char(clear.scope));
-    bytes.push_back(char(clear.cleared_kind));
-    PutVarint(&bytes, clear.scope == ClearScope::kPartition ? 0 : clear.ns);
-    PutLengthPrefixed(&bytes, key);
-    Portable(clear.rest).EncodeTo(&bytes);
-    sum += StableHash(bytes, 3);
-  };
-  for (const UnfinishedClear& clear : index->clears) add_clear(clear, {});
-  for (const auto& [at, held] : index->keys) {
-    for (const UnfinishedClear& clear : held.clears) add_clear(clear, at.key);
-    std::string prefix;
-    PutVarint(&prefix, at.ns);
-    PutLengthPrefixed(&prefix, at.key);
-    for (const auto& [id, state] : held.rows) {
-      sum += HashOfDots(prefix, id, state, Dots::kUnseen, partition);
-    }
-  }
-  return sum;
-}
-
 // --- one key ---
 
 void ReplicaSide::RowsOf(int database, std::string_view key, KeyRows* out) const {
-  uint16_t ns = engine_.NamespaceOf(database);
-  if (!PrepareOnTheSpot(ns, key, RowKind::kBase, {}).ok()) return;
-  EngineImpl::Spot spot{ns, KeySlot(key), RowTable::HashOf(key, engine_.seed_, kPositionHashBits),
-                        key};
-  const auto& index = engine_.partitions_[PartitionOfSlot(spot.slot)].irregular;
-  if (const KeyRows* held = index ? index->Find(ns, spot.slot, key) : nullptr) *out = *held;
+  EngineImpl::Spot spot = SpotOf(database, key);
+  if (!PrepareOnTheSpot(spot.ns, key, RowKind::kBase, {}).ok()) return;
+  if (const KeyRows* held = Held(spot)) *out = *held;
   const Row* row = engine_.FindLive(spot);
   if (!row) return;
   if (row->row_form() == RowForm::kCollection) {
@@ -140,22 +73,6 @@ void ReplicaSide::RowsOf(int database, std::string_view key, KeyRows* out) const
   } else if (!out->HoldsString()) {
     engine_.PullString(row, out);
   }
-}
-
-uint64_t ReplicaSide::HashOfKey(int database, std::string_view key, Dots which) const {
-  KeyRows rows;
-  RowsOf(database, key, &rows);
-  uint64_t sum = 0;
-  for (const auto& [id, state] : rows.rows) sum += HashOfDots({}, id, state, which, 0);
-  return sum;
-}
-
-uint64_t ReplicaSide::KeyStateHash(int database, std::string_view key) {
-  return HashOfKey(database, key, Dots::kAll);
-}
-
-uint64_t ReplicaSide::KeyVersion(int database, std::string_view key) {
-  return HashOfKey(database, key, Dots::kLive);
 }
 
 RowReport ReplicaSide::ReportOf(const RowId& id, const RowState& state, int partition) const {

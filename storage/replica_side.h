@@ -3,7 +3,8 @@
 // live in replica_record.cc (own and foreign records, actors), replica_pull.cc (the dot index and
 // what is pulled), replica_join.cc (joining a batch), replica_full.cc (full sync), replica_drop.cc
 // (letting a replica go), replica_tree.cc and replica_leaf.cc (trees and their repair),
-// replica_report.cc (clocks, hashes, reports) and replica_siblings.cc (versions by contexts).
+// replica_report.cc (clocks, reports), replica_hash.cc (hashes) and replica_siblings.cc (versions
+// by contexts).
 #pragma once
 
 #include <array>
@@ -97,6 +98,7 @@ class ReplicaSide {
   ReplicaClock HandoverClock(int partition) const;
   uint64_t ClockHash(int partition);
   uint64_t IrregularHash(int partition);
+  bool HasManyRows(int database, std::string_view key) const;
   uint64_t KeyStateHash(int database, std::string_view key);
   uint64_t KeyVersion(int database, std::string_view key);
   std::vector<RowReport> ExplainKey(int database, std::string_view key, size_t max_rows);
@@ -193,6 +195,17 @@ class ReplicaSide {
   // The row as table and irregular index have it. REQUIRES: what is needed of its key is resident.
   RowState CurrentRow(const EngineImpl::Spot& spot, const RowId& id) const;
 
+  struct RowPlace {  // a RowId by reference
+    RowKind kind;
+    std::string_view element = {};
+    Dot base = 0;
+    uint16_t actor = 0;
+  };
+  void PutPlace(const RowPlace& place, std::string* bytes) const;
+  uint64_t HashOfDot(std::string* bytes, Dot dot, uint64_t seed) const;
+  EngineImpl::Spot SpotOf(int database, std::string_view key) const;
+  const KeyRows* Held(const EngineImpl::Spot& spot) const;  // its irregular rows, or null
+  uint64_t HashOfShown(const Row* row) const;
   enum class Dots : uint8_t { kAll, kLive, kUnseen };  // unseen: of what the clock does not say
   uint64_t HashOfDots(std::string_view prefix, const RowId& id, const RowState& state, Dots which,
                       int partition) const;
@@ -232,6 +245,7 @@ class ReplicaSide {
   uint64_t cold_key_checkpoints_ = UINT64_MAX;
   std::vector<uint64_t> versions_;  // by partition
   std::vector<HashCache> hashes_;
+  uint64_t first_version_at_ = 0;  // the log's end when KeyVersion first gave a position, plus 1
 };
 
 }  // namespace redynamo

@@ -347,6 +347,7 @@ inline bool SimRingNode::Open(uint64_t seed) {
   options.keep_dots = true;
   options.seed = seed;
   options.partitions = ring_.options().partitions;
+  if (number_ % 3 == 1) options.hashed_rows_max = 0;  // all of its sets are large ones
   EngineHooks hooks;
   hooks.on_own_record = [this](const OwnRecord& record) {
     if (node_) node_->OnOwnRecord(record);
