@@ -392,7 +392,7 @@ void Node::Tick() {
   bool news = transfer_ && transfer_->finished().size() != said_finished_;
   if (news || now_ms >= next_progress_ms_) SayProgress(now_ms);
   writes_.Expire(now_ms);
-  ThickenThin();
+  ThickenThin(now_ms);
   std::vector<uint64_t> late;
   for (const auto& [id, forward] : forwards_) {
     if (forward.sent_ms + forward.timeout_ms + kSuspectMs <= now_ms) late.push_back(id);

@@ -265,7 +265,8 @@ class Node : public LinkEvents, private Membership::Surroundings {
   void LearnEpoch(const Id128& peer, uint64_t epoch);
   bool InRing(const Id128& id) const;
   void ForgetRegained();
-  void ThickenThin();
+  void MarkOwnThin();
+  void ThickenThin(int64_t now_ms);
   bool Sloppy(const RequestQuorum& quorum) const;
   NodeQuorum Counted(const NodeQuorum& usual, const RequestQuorum& quorum, int needed) const;
   std::optional<Id128> CoordinatorOf(int partition, bool sloppy) const;
@@ -330,6 +331,8 @@ class Node : public LinkEvents, private Membership::Surroundings {
   // By partition, until health or views change.
   mutable std::map<int, std::vector<Id128>> fallbacks_;
   PendingWrites writes_;
+  std::map<uint16_t, ReplicaClock> thin_clocks_;  // of thin partitions: what has too few copies
+  int64_t thickened_ms_ = 0;                      // when their copies were last counted
   EventInbox inbox_;
   std::map<uint64_t, PendingForward> forwards_;
   // Drawn anew for each process: an answer to a request of the life before, which is still on its

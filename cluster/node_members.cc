@@ -182,6 +182,7 @@ void Node::SetEngine(Engine* engine) {
   transfer_ = std::make_unique<Transfer>(*engine, *exchange_, self_,
                                          [this](const Id128& peer) { return EpochOf(peer); });
   for (auto& [peer, health] : peers_) health.linked = false;
+  MarkOwnThin();
   ViewsChanged();
 }
 

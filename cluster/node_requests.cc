@@ -12,6 +12,7 @@
 namespace redynamo {
 namespace {
 
+constexpr int64_t kThickenIntervalMs = 200;
 constexpr int64_t kRemovalDelayPerRankMs = 60'000;
 constexpr int64_t kRemovalByGuestMs = 365ll * 86'400'000;  // never: the homes do it
 
@@ -263,22 +264,37 @@ void Node::ForgetRegained() {
   for (uint16_t partition : regained) writes_.Regained(partition);
 }
 
-// Of what was given up with too few copies, some homes may have it by now. Then what was written
-// since is counted anew.
-void Node::ThickenThin() {
+// Of what stands in the engine from before this start nobody knows how many copies there are.
+void Node::MarkOwnThin() {
+  for (int p = 0; p < int(placement_.size()); p++) {
+    if (engine_->ClockHash(p) != 0) writes_.MarkThin(uint16_t(p));
+  }
+}
+
+// Of what had too few copies, some homes may have it by now. Then what was written since is counted
+// anew.
+void Node::ThickenThin(int64_t now_ms) {
   if (!exchange_ || writes_.thin().empty()) return;
+  for (uint16_t partition : writes_.TakeNewlyThin()) {
+    thin_clocks_[partition] = engine_->ClockOf(partition);
+  }
+  if (now_ms - thickened_ms_ < kThickenIntervalMs) return;
+  thickened_ms_ = now_ms;
   std::vector<uint16_t> thickened;
-  for (uint16_t partition : writes_.thin()) {
+  for (const auto& [partition, clock] : thin_clocks_) {
     const Place& place = PlaceOf(partition);
     std::vector<Id128> missing;
-    exchange_->WritersCover(partition, engine_->ClockOf(partition), &missing);
+    exchange_->WritersCover(partition, clock, &missing);
     int copies = int(place.writers.size() - missing.size());  // this node, if it is a home, too
     if (copies >= std::max(place.write_old.needed, place.write_new.needed)) {
       thickened.push_back(partition);
     }
   }
-  for (uint16_t partition : thickened) writes_.Thickened(partition);
-  if (!thickened.empty()) writes_.Refresh(NowMs());
+  for (uint16_t partition : thickened) {
+    writes_.Thickened(partition);
+    thin_clocks_.erase(partition);
+  }
+  if (!thickened.empty()) writes_.Refresh(now_ms);
 }
 
 int Node::FewestCopies(uint64_t up_to, const std::function<bool(const Id128&)>& counts) {

@@ -16,7 +16,7 @@ bool Has(const std::vector<Id128>& ids, const Id128& id) {
 
 }  // namespace
 
-PendingWrites::Record* PendingWrites::Find(uint64_t number) {
+const PendingWrites::Record* PendingWrites::Find(uint64_t number) const {
   if (number < first_number_ || number - first_number_ >= records_.size()) return nullptr;
   return &records_[number - first_number_];
 }
@@ -36,6 +36,7 @@ uint64_t PendingWrites::Add(std::string_view record, std::vector<uint16_t> parti
                             int64_t deadline_ms, const RequestQuorum& quorum) {
   uint64_t number = first_number_ + records_.size();
   Record& added = records_.emplace_back();
+  added.number = number;
   added.bytes = std::make_shared<const std::string>(record);
   added.partitions = std::move(partitions);
   added.deadline_ms = deadline_ms;
@@ -43,6 +44,10 @@ uint64_t PendingWrites::Add(std::string_view record, std::vector<uint16_t> parti
   Aim(&added);
   kept_bytes_ += record.size();
   unsettled_++;
+  for (uint16_t partition : added.partitions) {
+    if (partition >= unsettled_of_.size()) unsettled_of_.resize(partition + 1u);
+    unsettled_of_[partition].insert(number);
+  }
   if (Reached(added)) Settle(&added, Outcome::kReached);
   DropFinished();
   return number;
@@ -100,20 +105,34 @@ void PendingWrites::Await(uint64_t number, const Waiter& waiter) {
   record->awaited = true;
 }
 
+// Of what this node has written before in the record's partitions, and what has no W copies.
+bool PendingWrites::HasAllBefore(const Id128& stand_in, const Record& record) const {
+  if (LeftOut(Sabotage::kThinCounts)) return true;
+  return std::ranges::all_of(record.partitions, [&](uint16_t partition) {
+    if (thin_.contains(partition)) return false;
+    for (uint64_t number : unsettled_of_[partition]) {
+      if (number >= record.number) break;
+      if (!Has(Find(number)->has, stand_in)) return false;
+    }
+    return true;
+  });
+}
+
 bool PendingWrites::Reached(const Record& record) const {
   if (LeftOut(Sabotage::kOneCopy)) return true;
   const Targets& targets = record.targets;
-  bool thin = std::ranges::any_of(record.partitions,
-                                  [this](uint16_t partition) { return thin_.contains(partition); });
-  bool guests_count = targets.sloppy && (!thin || LeftOut(Sabotage::kThinCounts));
+  std::optional<size_t> guests;  // stand-ins that count: asked for when homes do not suffice
+  auto count_guests = [&] {
+    guests = std::ranges::count_if(record.has, [&](const Id128& peer) {
+      return targets.sloppy && !Has(record.peers, peer) && HasAllBefore(peer, record);
+    });
+  };
   return std::all_of(targets.sets.begin(), targets.sets.end(), [&](const HomeSet& set) {
-    size_t homes = 0, guests = 0;
-    for (const Id128& peer : record.has) {
-      homes += Has(set.peers, peer);
-      guests += !Has(record.peers, peer);
-    }
-    if (guests_count) homes += std::min(guests, set.peers.size() - homes);
-    return int(homes) >= set.needed;
+    auto is_home = [&](const Id128& peer) { return Has(set.peers, peer); };
+    size_t homes = size_t(std::ranges::count_if(record.has, is_home));
+    if (int(homes) >= set.needed) return true;
+    if (!guests) count_guests();
+    return int(homes + std::min(*guests, set.peers.size() - homes)) >= set.needed;
   });
 }
 
@@ -148,7 +167,26 @@ void PendingWrites::Settle(Record* record, Outcome outcome) {
   record->settled = true;
   record->outcome = outcome;
   unsettled_--;
+  for (uint16_t partition : record->partitions) unsettled_of_[partition].erase(record->number);
   if (std::exchange(record->awaited, false)) on_settled_(record->waiter, outcome);
+}
+
+// Records behind this one in its partitions, which stand-ins had before they had this one.
+void PendingWrites::SettleBehind(const Record& record) {
+  for (uint16_t partition : record.partitions) {
+    const absl::btree_set<uint64_t>& unsettled = unsettled_of_[partition];
+    for (auto next = unsettled.upper_bound(record.number); next != unsettled.end();) {
+      Record* behind = Find(*next);
+      if (!Reached(*behind)) break;
+      Settle(behind, Outcome::kReached);
+      next = unsettled.upper_bound(behind->number);
+    }
+  }
+}
+
+void PendingWrites::MarkThin(uint16_t partition) {
+  thin_.insert(partition);
+  newly_thin_.push_back(partition);
 }
 
 void PendingWrites::Acknowledged(const Id128& peer, uint64_t up_to_place) {
@@ -160,6 +198,7 @@ void PendingWrites::Acknowledged(const Id128& peer, uint64_t up_to_place) {
     if (!record || std::erase(record->under_way, peer) == 0) continue;
     record->has.push_back(peer);
     if (!record->settled && Reached(*record)) Settle(record, Outcome::kReached);
+    SettleBehind(*record);
   }
   DropFinished();
 }
@@ -189,7 +228,9 @@ void PendingWrites::LinkDown(const Id128& peer) {
 void PendingWrites::Expire(int64_t now_ms) {
   for (Record& record : records_) {
     if (record.deadline_ms > now_ms) break;  // deadlines ascend
-    if (!record.settled) thin_.insert(record.partitions.begin(), record.partitions.end());
+    if (!record.settled) {
+      for (uint16_t partition : record.partitions) MarkThin(partition);
+    }
     Settle(&record, Outcome::kUnknown);
     if (!record.expired && !Everywhere(record)) {
       given_up_.insert(record.partitions.begin(), record.partitions.end());

@@ -14,14 +14,24 @@
 //   b: up to 2, c: up to 3                           17, 18, 19 are settled, 20 is not
 //
 // A home that cannot be reached has a *stand-in*, which keeps the record as a hint; under a sloppy
-// quorum its acknowledgement counts for a home's. Who has to have a record is asked again whenever
-// views or the health of peers have changed: it is counted by the newest view.
+// quorum its acknowledgement counts for a home's. But a record may hang on an earlier one, as an
+// increment does on its counter. A home fetches what it lacks of that kind before it acknowledges;
+// a stand-in has nothing but what it is sent. So it counts only if it also has what was written
+// before in the same partitions and is not settled:
+//
+//   INCR n (makes it)    17    its link to the stand-in was full: nobody else has it
+//   INCR n               18    the stand-in has it: with this node's disk, 17 and so both were lost
+//
+// Who has to have a record is asked again whenever views or the health of peers have changed: it is
+// counted by the newest view.
 //
 // Records stay here, with their bytes, until all their homes have them or the deadline is over: a
 // link that comes back gets again what it may have missed.
 //
 // No time, no I/O: the node tells what happens. One thread.
 #pragma once
+
+#include <absl/container/btree_set.h>
 
 #include <cstdint>
 #include <deque>
@@ -54,6 +64,7 @@ class PendingWrites {
     kReached,
     kUnknown,  // too few replicas answered in time
   };
+  // Must not call this class.
   using OnSettled = std::function<void(const Waiter&, Outcome)>;
   // `hinted_for`: the home that the peer stands in for; all zero: it is one itself.
   using Send = std::function<bool(const Id128& peer, uint64_t place, std::string_view record,
@@ -115,11 +126,14 @@ class PendingWrites {
   const std::set<uint16_t>& given_up() const { return given_up_; }
   void Regained(uint16_t partition) { given_up_.erase(partition); }
 
-  // Partitions of records that were given up with fewer than W copies. What comes later may hang on
-  // them (an increment on its counter): while they are here, stand-ins do not count, since those
-  // have nothing but what they are sent. Exchange knows when enough homes have them: Thickened.
+  // Partitions of records that were given up with fewer than W copies: while they are here,
+  // stand-ins do not count. Exchange knows when enough homes have them: Thickened. So it is with
+  // what this node wrote before its start, of which it knows no copies: MarkThin.
   const std::set<uint16_t>& thin() const { return thin_; }
+  void MarkThin(uint16_t partition);
   void Thickened(uint16_t partition) { thin_.erase(partition); }
+  // Those that have come to be thin, again or for the first time, since this was last asked.
+  std::vector<uint16_t> TakeNewlyThin() { return std::exchange(newly_thin_, {}); }
 
   // When the oldest record was sent that the peer has neither acknowledged nor refused; 0: none.
   int64_t OwedSince(const Id128& peer) const;
@@ -133,6 +147,7 @@ class PendingWrites {
 
  private:
   struct Record {
+    uint64_t number = 0;
     std::shared_ptr<const std::string> bytes;
     std::vector<uint16_t> partitions;
     RequestQuorum quorum;
@@ -152,9 +167,12 @@ class PendingWrites {
   void Give(Record& record, uint64_t number, const Id128& peer, const Id128& hinted_for);
   void Settle(Record* record, Outcome outcome);
   bool Reached(const Record& record) const;
+  bool HasAllBefore(const Id128& stand_in, const Record& record) const;
+  void SettleBehind(const Record& record);
   static bool Everywhere(const Record& record);
   void DropFinished();
-  Record* Find(uint64_t number);
+  const Record* Find(uint64_t number) const;
+  Record* Find(uint64_t number) { return const_cast<Record*>(std::as_const(*this).Find(number)); }
 
   struct Link {
     uint64_t next_place = 0;
@@ -167,12 +185,14 @@ class PendingWrites {
   uint64_t first_number_ = 1;  // of records_.front()
   uint64_t written_ = 0;       // numbers up to here may be sent
   std::deque<Record> records_;
-  std::map<Id128, Link> links_;  // that are up
-  uint64_t generation_ = 0;      // of the newest of them
+  std::map<Id128, Link> links_;                          // that are up
+  uint64_t generation_ = 0;                              // of the newest of them
+  std::vector<absl::btree_set<uint64_t>> unsettled_of_;  // by partition: numbers of records
   uint64_t unsettled_ = 0;
   uint64_t kept_bytes_ = 0;
   uint64_t hints_sent_ = 0;
   std::set<uint16_t> given_up_, thin_;
+  std::vector<uint16_t> newly_thin_;
 };
 
 }  // namespace redynamo

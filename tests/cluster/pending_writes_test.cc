@@ -158,6 +158,49 @@ TEST_CASE("pending writes: behind a record with too few copies stand-ins do not 
   CHECK(f.settled.at(101) == Outcome::kReached);
 }
 
+TEST_CASE("pending writes: a stand-in counts if it has what came before in the partition") {
+  Fixture f;
+  f.writes.LinkUp(Peer(3), 0);
+  PendingWrites::Targets wanted{{{{Peer(1), Peer(2)}, 1}}, {{Peer(3), Peer(1)}}, true};
+  f.targets[1] = f.targets[2] = wanted;
+  auto write = [&](std::string_view record, std::vector<uint16_t> partitions, uint64_t reply_id) {
+    f.writes.Await(f.writes.Add(record, std::move(partitions), 1000), {7, reply_id});
+    f.writes.SendNew(0);
+  };
+  f.queue_full = true;
+  write("base", {1}, 100);
+  f.queue_full = false;
+  write("hangs on it", {1}, 101);
+  write("of both", {2, 1}, 102);
+  write("hangs on nothing", {2}, 103);
+  f.Acknowledge(Peer(3), "hangs on it");
+  f.Acknowledge(Peer(3), "of both");
+  CHECK(f.settled.empty());
+  f.Acknowledge(Peer(3), "hangs on nothing");  // the stand-in has all before it in partition 2
+  CHECK(f.settled == std::map<uint64_t, Outcome>{{103, Outcome::kReached}});
+  f.writes.Refresh(10);  // it gets what it was not given, behind what it has
+  f.Acknowledge(Peer(3), "base");
+  CHECK(f.settled.size() == 4);
+  for (const auto& [reply_id, outcome] : f.settled) CHECK(outcome == Outcome::kReached);
+  CHECK(f.writes.unsettled() == 0);
+}
+
+TEST_CASE("pending writes: what was written before this start may have too few copies") {
+  Fixture f;
+  f.writes.LinkUp(Peer(1), 0);
+  f.writes.LinkUp(Peer(3), 0);
+  f.targets[1] = {{{{Peer(1), Peer(2)}, 1}}, {{Peer(3), Peer(2)}}, true};
+  f.writes.MarkThin(1);
+  CHECK(f.writes.TakeNewlyThin() == std::vector<uint16_t>{1});
+  CHECK(f.writes.TakeNewlyThin().empty());
+  f.writes.Await(f.writes.Add("a", {1}, 1000), {7, 100});
+  f.writes.SendNew(0);
+  f.Acknowledge(Peer(3), "a");
+  CHECK(f.settled.empty());
+  f.Acknowledge(Peer(1), "a");  // a home fetches what it lacks first
+  CHECK(f.settled.at(100) == Outcome::kReached);
+}
+
 TEST_CASE("pending writes: nothing is sent before the log has it") {
   Fixture f;
   f.writes.LinkUp(Peer(1), 0);
