@@ -108,8 +108,9 @@ struct SimNetwork::End : public Links {
     uint64_t process = self.process;
     self = hello;
     self.process = process;
-    for (auto& [id, end] : network->ends_) {
-      if (IsUp(id)) Push(id, self);
+    // Also behind the Hello of a link that this end has not seen yet.
+    for (auto& [pair, way] : network->ways_) {
+      if (pair.first == self.node_id && way.link != 0) Queue(&way, self);
     }
   }
   void Connect(const std::string&) override {}
@@ -147,9 +148,12 @@ struct SimNetwork::End : public Links {
       network->lost_++;
       return;
     }
+    Queue(&way, message);
+  }
+  static void Queue(Way* way, Message message) {
     Event event{.kind = Event::kMessage, .message = message.kind(), .payload = {}};
     message.EncodeTo(&event.payload);
-    way.queue.push_back(std::move(event));
+    way->queue.push_back(std::move(event));
   }
 
   SimNetwork* network;
