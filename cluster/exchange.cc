@@ -518,6 +518,15 @@ bool Exchange::WritersCover(int partition, const ReplicaClock& clock,
   return all;
 }
 
+int Exchange::WritersHaving(const EventId& event) const {
+  return int(std::ranges::count_if(place_of_(event.partition).writers, [&](const Id128& id) {
+    auto it = peers_.find(id);
+    if (id == self_ || it == peers_.end()) return false;
+    const Replica& replica = it->second.places[event.partition];
+    return replica.known && replica.clock.Contains(event.dot);
+  }));
+}
+
 ReplicaClock Exchange::WritersClock(int partition) const {
   std::optional<ReplicaClock> everyone;
   for (const Id128& id : place_of_(partition).writers) {

@@ -99,6 +99,8 @@ class Exchange {
   // Whether the writers are known to have all of `clock`; `missing`, if any, gets those that do
   // not.
   bool WritersCover(int partition, const ReplicaClock& clock, std::vector<Id128>* missing) const;
+  // How many writers, this node left out, are known to have the event.
+  int WritersHaving(const EventId& event) const;
   // What every writer (this node left out) is known to have durably; empty while one has not said.
   ReplicaClock WritersClock(int partition) const;
   // Peers that hold a replica and are no writers, as far as they have said so.

@@ -43,6 +43,11 @@ Node::Node(const Clock& clock, Links& links, NodeHost& host, uint64_t random_see
               },
               [this](const PendingWrites::Waiter& waiter, PendingWrites::Outcome outcome) {
                 host_.WriteSettled(waiter, outcome);
+              },
+              [this](const EventId& event) {
+                const Place& place = PlaceOf(event.partition);
+                int wanted = std::max(place.write_old.needed, place.write_new.needed);
+                return exchange_ && exchange_->WritersHaving(event) + 1 >= wanted;
               }),
       first_request_(Random(random_seed ^ kRequestSeed).Next() >> kRequestSpareBits),
       next_request_(first_request_) {

@@ -265,7 +265,6 @@ class Node : public LinkEvents, private Membership::Surroundings {
   void LearnEpoch(const Id128& peer, uint64_t epoch);
   bool InRing(const Id128& id) const;
   void ForgetRegained();
-  void MarkOwnThin();
   void ThickenThin(int64_t now_ms);
   bool Sloppy(const RequestQuorum& quorum) const;
   NodeQuorum Counted(const NodeQuorum& usual, const RequestQuorum& quorum, int needed) const;
@@ -333,6 +332,7 @@ class Node : public LinkEvents, private Membership::Surroundings {
   PendingWrites writes_;
   std::map<uint16_t, ReplicaClock> thin_clocks_;  // of thin partitions: what has too few copies
   int64_t thickened_ms_ = 0;                      // when their copies were last counted
+  std::vector<uint64_t> own_before_;  // by partition: own events of before this start, up to
   EventInbox inbox_;
   std::map<uint64_t, PendingForward> forwards_;
   // Drawn anew for each process: an answer to a request of the life before, which is still on its

@@ -182,7 +182,12 @@ void Node::SetEngine(Engine* engine) {
   transfer_ = std::make_unique<Transfer>(*engine, *exchange_, self_,
                                          [this](const Id128& peer) { return EpochOf(peer); });
   for (auto& [peer, health] : peers_) health.linked = false;
-  MarkOwnThin();
+  own_before_.clear();
+  for (int p = 0; p < partitions; p++) {
+    const ReplicaClock& clock = engine->ClockOf(p);
+    auto own = clock.actors.find(engine->Actor());
+    own_before_.push_back(own == clock.actors.end() ? 0 : own->second.max());
+  }
   ViewsChanged();
 }
 

@@ -245,8 +245,13 @@ void Node::OnOwnRecord(const OwnRecord& record) {
     bool guest = guests_ && !PlaceOf(event.partition).self_writes;
     if (guest) guests_->Taken(event.partition, record.bytes.size(), NowMs());
   }
+  std::vector<PendingWrites::Base> bases;
+  for (const EventId& base : record.bases) {
+    bool own = base.dot.actor == engine_->Actor() && base.dot.n > own_before_[base.partition];
+    bases.push_back({base, own});
+  }
   last_record_ = writes_.Add(record.bytes, std::move(partitions), NowMs() + options_.timeout_ms,
-                             record_quorum_);
+                             record_quorum_, std::move(bases));
 }
 
 void Node::Await(uint64_t record, const PendingWrites::Waiter& waiter) {
@@ -264,17 +269,10 @@ void Node::ForgetRegained() {
   for (uint16_t partition : regained) writes_.Regained(partition);
 }
 
-// Of what stands in the engine from before this start nobody knows how many copies there are.
-void Node::MarkOwnThin() {
-  for (int p = 0; p < int(placement_.size()); p++) {
-    if (engine_->ClockHash(p) != 0) writes_.MarkThin(uint16_t(p));
-  }
-}
-
 // Of what had too few copies, some homes may have it by now. Then what was written since is counted
 // anew.
 void Node::ThickenThin(int64_t now_ms) {
-  if (!exchange_ || writes_.thin().empty()) return;
+  if (!exchange_) return;
   for (uint16_t partition : writes_.TakeNewlyThin()) {
     thin_clocks_[partition] = engine_->ClockOf(partition);
   }
@@ -294,7 +292,7 @@ void Node::ThickenThin(int64_t now_ms) {
     writes_.Thickened(partition);
     thin_clocks_.erase(partition);
   }
-  if (!thickened.empty()) writes_.Refresh(now_ms);
+  if (writes_.TakeWantsCopies() || !thickened.empty()) writes_.Refresh(now_ms);
 }
 
 int Node::FewestCopies(uint64_t up_to, const std::function<bool(const Id128&)>& counts) {

@@ -33,12 +33,14 @@ void PendingWrites::Aim(Record* record) {
 }
 
 uint64_t PendingWrites::Add(std::string_view record, std::vector<uint16_t> partitions,
-                            int64_t deadline_ms, const RequestQuorum& quorum) {
+                            int64_t deadline_ms, const RequestQuorum& quorum,
+                            std::vector<Base> bases) {
   uint64_t number = first_number_ + records_.size();
   Record& added = records_.emplace_back();
   added.number = number;
   added.bytes = std::make_shared<const std::string>(record);
   added.partitions = std::move(partitions);
+  added.bases = std::move(bases);
   added.deadline_ms = deadline_ms;
   added.quorum = quorum;
   Aim(&added);
@@ -105,17 +107,25 @@ void PendingWrites::Await(uint64_t number, const Waiter& waiter) {
   record->awaited = true;
 }
 
-// Of what this node has written before in the record's partitions, and what has no W copies.
-bool PendingWrites::HasAllBefore(const Id128& stand_in, const Record& record) const {
+// Whether the stand-in's copy of the record is worth something without this node.
+bool PendingWrites::HasBases(const Id128& stand_in, const Record& record) const {
   if (LeftOut(Sabotage::kThinCounts)) return true;
-  return std::ranges::all_of(record.partitions, [&](uint16_t partition) {
+  // Of own writes: it has those before the record that have no W copies, whichever the base is.
+  auto has_own = [&](uint16_t partition) {
     if (thin_.contains(partition)) return false;
     for (uint64_t number : unsettled_of_[partition]) {
       if (number >= record.number) break;
       if (!Has(Find(number)->has, stand_in)) return false;
     }
     return true;
-  });
+  };
+  for (const Base& base : record.bases) {
+    if (base.own && has_own(base.event.partition)) continue;
+    if (well_copied_(base.event)) continue;
+    wants_copies_ = true;
+    return false;
+  }
+  return true;
 }
 
 bool PendingWrites::Reached(const Record& record) const {
@@ -124,7 +134,7 @@ bool PendingWrites::Reached(const Record& record) const {
   std::optional<size_t> guests;  // stand-ins that count: asked for when homes do not suffice
   auto count_guests = [&] {
     guests = std::ranges::count_if(record.has, [&](const Id128& peer) {
-      return targets.sloppy && !Has(record.peers, peer) && HasAllBefore(peer, record);
+      return targets.sloppy && !Has(record.peers, peer) && HasBases(peer, record);
     });
   };
   return std::all_of(targets.sets.begin(), targets.sets.end(), [&](const HomeSet& set) {

@@ -14,16 +14,18 @@
 //   b: up to 2, c: up to 3                           17, 18, 19 are settled, 20 is not
 //
 // A home that cannot be reached has a *stand-in*, which keeps the record as a hint; under a sloppy
-// quorum its acknowledgement counts for a home's. But a record may hang on an earlier one, as an
-// increment does on its counter. A home fetches what it lacks of that kind before it acknowledges;
-// a stand-in has nothing but what it is sent. So it counts only if it also has what was written
-// before in the same partitions and is not settled:
+// quorum its acknowledgement counts for a home's. Who has to have a record is asked again whenever
+// views or the health of peers have changed: it is counted by the newest view.
+//
+// But a record may hang on an earlier one, its *base*, as an increment does on its counter. A home
+// fetches a base that it lacks before it acknowledges; a stand-in has nothing but what it is sent.
+// So it counts only if each base has W copies, as far as this node knows, or is there as well:
 //
 //   INCR n (makes it)    17    its link to the stand-in was full: nobody else has it
 //   INCR n               18    the stand-in has it: with this node's disk, 17 and so both were lost
 //
-// Who has to have a record is asked again whenever views or the health of peers have changed: it is
-// counted by the newest view.
+// Of its own writes since its start this node knows what became of them; of all others, what their
+// homes have reported (exchange.h).
 //
 // Records stay here, with their bytes, until all their homes have them or the deadline is over: a
 // link that comes back gets again what it may have missed.
@@ -46,7 +48,7 @@
 #include <vector>
 
 #include "cluster/request_quorum.h"
-#include "storage/identity.h"
+#include "storage/replica_clock.h"
 
 namespace redynamo {
 
@@ -88,16 +90,25 @@ class PendingWrites {
   using TargetsOf =
       std::function<Targets(const std::vector<uint16_t>& partitions, const RequestQuorum&)>;
 
-  PendingWrites(TargetsOf targets_of, Send send, OnSettled on_settled)
+  // What a record hangs on.
+  struct Base {
+    EventId event;
+    bool own = false;  // this node has made it since its start
+  };
+  // Whether W replicas are known to have the event, this one included.
+  using WellCopied = std::function<bool(const EventId&)>;
+
+  PendingWrites(TargetsOf targets_of, Send send, OnSettled on_settled, WellCopied well_copied)
       : targets_of_(std::move(targets_of)),
         send_(std::move(send)),
-        on_settled_(std::move(on_settled)) {}
+        on_settled_(std::move(on_settled)),
+        well_copied_(std::move(well_copied)) {}
 
   // Links from here on; before the first one. See Node::first_request_.
   void NumberLinksFrom(uint64_t first) { generation_ = first & kFirstGenerationMax; }
   // A record with events of these partitions; gives its number. It is sent by SendNew.
   uint64_t Add(std::string_view record, std::vector<uint16_t> partitions, int64_t deadline_ms,
-               const RequestQuorum& quorum = {});
+               const RequestQuorum& quorum = {}, std::vector<Base> bases = {});
   // The records added so far are written to the log and may leave the node (ENGINE.md section 1).
   void SendNew(int64_t now_ms);
   // Tells the waiter at once when the record is settled already (W = 1). One waiter a record.
@@ -126,14 +137,15 @@ class PendingWrites {
   const std::set<uint16_t>& given_up() const { return given_up_; }
   void Regained(uint16_t partition) { given_up_.erase(partition); }
 
-  // Partitions of records that were given up with fewer than W copies: while they are here,
-  // stand-ins do not count. Exchange knows when enough homes have them: Thickened. So it is with
-  // what this node wrote before its start, of which it knows no copies: MarkThin.
+  // Partitions of records that were given up with fewer than W copies: while they are here, own
+  // bases in them count as others' do. Exchange knows when enough homes have them: Thickened.
   const std::set<uint16_t>& thin() const { return thin_; }
-  void MarkThin(uint16_t partition);
   void Thickened(uint16_t partition) { thin_.erase(partition); }
   // Those that have come to be thin, again or for the first time, since this was last asked.
   std::vector<uint16_t> TakeNewlyThin() { return std::exchange(newly_thin_, {}); }
+  // Whether, since this was last asked, some stand-in did not count for want of copies of a base:
+  // then Refresh may find that there are enough.
+  bool TakeWantsCopies() { return std::exchange(wants_copies_, false); }
 
   // When the oldest record was sent that the peer has neither acknowledged nor refused; 0: none.
   int64_t OwedSince(const Id128& peer) const;
@@ -150,6 +162,7 @@ class PendingWrites {
     uint64_t number = 0;
     std::shared_ptr<const std::string> bytes;
     std::vector<uint16_t> partitions;
+    std::vector<Base> bases;
     RequestQuorum quorum;
     Targets targets;
     std::vector<Id128> peers;  // of all sets
@@ -167,8 +180,9 @@ class PendingWrites {
   void Give(Record& record, uint64_t number, const Id128& peer, const Id128& hinted_for);
   void Settle(Record* record, Outcome outcome);
   bool Reached(const Record& record) const;
-  bool HasAllBefore(const Id128& stand_in, const Record& record) const;
+  bool HasBases(const Id128& stand_in, const Record& record) const;
   void SettleBehind(const Record& record);
+  void MarkThin(uint16_t partition);
   static bool Everywhere(const Record& record);
   void DropFinished();
   const Record* Find(uint64_t number) const;
@@ -182,6 +196,7 @@ class PendingWrites {
   TargetsOf targets_of_;
   Send send_;
   OnSettled on_settled_;
+  WellCopied well_copied_;
   uint64_t first_number_ = 1;  // of records_.front()
   uint64_t written_ = 0;       // numbers up to here may be sent
   std::deque<Record> records_;
@@ -193,6 +208,7 @@ class PendingWrites {
   uint64_t hints_sent_ = 0;
   std::set<uint16_t> given_up_, thin_;
   std::vector<uint16_t> newly_thin_;
+  mutable bool wants_copies_ = false;
 };
 
 }  // namespace redynamo

@@ -35,6 +35,9 @@ struct OwnRecord {
   uint64_t position = 0;
   std::string_view bytes;           // portable form; valid during the call
   std::span<const EventId> events;  // in it; one for each partition that the command wrote
+  // Earlier events that it hangs on: of an increment its counter, of a deadline its string. Without
+  // them it is nothing.
+  std::span<const EventId> bases;
 };
 
 // What became of a record or batch of another node.

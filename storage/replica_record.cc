@@ -30,6 +30,7 @@ bool NamesElement(RowKind kind) {
 void ReplicaSide::CollectOwn(std::string_view record) {
   own_bytes_.clear();
   own_ids_.clear();
+  own_bases_.clear();
   uint64_t hlc = 0;
   std::vector<EventEffects> events;
   Status status = CollectEvents(record, &hlc, &events);
@@ -38,6 +39,10 @@ void ReplicaSide::CollectOwn(std::string_view record) {
   for (EventEffects& event : events) {
     event.crc = PutPortable(hlc, event, engine_.identity_.actors, &own_bytes_);
     own_ids_.push_back({event.partition, Portable(event.dot)});
+    for (const auto& [ns, effect] : event.effects) {
+      if (effect.base_dot == 0 || effect.base_dot == event.dot) continue;
+      own_bases_.push_back({event.partition, Portable(effect.base_dot)});
+    }
     if (keep_) AddToIndex(event.partition, [&](DotIndex* index) { index->Add(event); });
   }
 }
@@ -46,7 +51,7 @@ void ReplicaSide::PublishOwn(uint64_t position) {
   if (own_ids_.empty()) return;  // an exchange of databases alone
   if (keep_) KeepIndexSmall();
   if (engine_.hooks_.on_own_record) {
-    engine_.hooks_.on_own_record({position, own_bytes_, own_ids_});
+    engine_.hooks_.on_own_record({position, own_bytes_, own_ids_, own_bases_});
   }
 }
 

@@ -233,7 +233,7 @@ class ReplicaSide {
   std::map<LeafId, bool> damaged_;    // on disk; whether it has been written anew
 
   std::string own_bytes_;  // between CollectOwn and PublishOwn
-  std::vector<EventId> own_ids_;
+  std::vector<EventId> own_ids_, own_bases_;
 
   struct HashCache {
     uint64_t own_n = UINT64_MAX, version = 0;

@@ -29,6 +29,7 @@ struct Fixture {
   uint16_t partitions = 0;
   RequestQuorum asked;  // by the last question for targets
   bool queue_full = false;
+  std::set<EventId> well_copied;
   PendingWrites writes{
       [this](const std::vector<uint16_t>& wanted, const RequestQuorum& quorum) {
         asked = quorum;
@@ -48,7 +49,8 @@ struct Fixture {
       },
       [this](const PendingWrites::Waiter& waiter, Outcome outcome) {
         CHECK(settled.emplace(waiter.reply_id, outcome).second);
-      }};
+      },
+      [this](const EventId& event) { return well_copied.contains(event); }};
 
   uint64_t Write(std::string_view record, PendingWrites::Targets wanted, uint64_t reply_id) {
     targets[++partitions] = std::move(wanted);
@@ -149,7 +151,8 @@ TEST_CASE("pending writes: behind a record with too few copies stand-ins do not 
   CHECK(f.settled.at(100) == Outcome::kUnknown);
   CHECK(f.writes.thin() == std::set<uint16_t>{1});
   f.queue_full = false;
-  f.writes.Await(f.writes.Add("hangs on it", {1}, 3000), {7, 101});
+  EventId base{1, {Peer(9), 1}};
+  f.writes.Await(f.writes.Add("hangs on it", {1}, 3000, {}, {{base, true}}), {7, 101});
   f.writes.SendNew(1000);
   f.Acknowledge(Peer(3), "hangs on it");
   CHECK_FALSE(f.settled.contains(101));
@@ -158,47 +161,61 @@ TEST_CASE("pending writes: behind a record with too few copies stand-ins do not 
   CHECK(f.settled.at(101) == Outcome::kReached);
 }
 
-TEST_CASE("pending writes: a stand-in counts if it has what came before in the partition") {
+TEST_CASE("pending writes: a stand-in counts if it has the own writes that a record hangs on") {
   Fixture f;
   f.writes.LinkUp(Peer(3), 0);
   PendingWrites::Targets wanted{{{{Peer(1), Peer(2)}, 1}}, {{Peer(3), Peer(1)}}, true};
   f.targets[1] = f.targets[2] = wanted;
-  auto write = [&](std::string_view record, std::vector<uint16_t> partitions, uint64_t reply_id) {
-    f.writes.Await(f.writes.Add(record, std::move(partitions), 1000), {7, reply_id});
+  auto write = [&](std::string_view record, std::vector<uint16_t> partitions, uint64_t reply_id,
+                   std::vector<PendingWrites::Base> bases = {}) {
+    f.writes.Await(f.writes.Add(record, std::move(partitions), 1000, {}, std::move(bases)),
+                   {7, reply_id});
     f.writes.SendNew(0);
   };
+  PendingWrites::Base first{{1, {Peer(9), 1}}, true}, second{{2, {Peer(9), 1}}, true};
   f.queue_full = true;
   write("base", {1}, 100);
   f.queue_full = false;
-  write("hangs on it", {1}, 101);
-  write("of both", {2, 1}, 102);
-  write("hangs on nothing", {2}, 103);
-  f.Acknowledge(Peer(3), "hangs on it");
+  write("hangs on it", {1}, 101, {first});
+  write("of both", {2, 1}, 102, {first, second});
+  write("hangs on what is there", {2}, 103, {second});
+  write("hangs on nothing", {1}, 104);
   f.Acknowledge(Peer(3), "of both");
   CHECK(f.settled.empty());
-  f.Acknowledge(Peer(3), "hangs on nothing");  // the stand-in has all before it in partition 2
-  CHECK(f.settled == std::map<uint64_t, Outcome>{{103, Outcome::kReached}});
+  f.Acknowledge(Peer(3), "hangs on nothing");
+  CHECK(f.settled ==
+        std::map<uint64_t, Outcome>{{103, Outcome::kReached}, {104, Outcome::kReached}});
   f.writes.Refresh(10);  // it gets what it was not given, behind what it has
   f.Acknowledge(Peer(3), "base");
-  CHECK(f.settled.size() == 4);
+  CHECK(f.settled.size() == 5);
   for (const auto& [reply_id, outcome] : f.settled) CHECK(outcome == Outcome::kReached);
   CHECK(f.writes.unsettled() == 0);
 }
 
-TEST_CASE("pending writes: what was written before this start may have too few copies") {
+TEST_CASE("pending writes: a stand-in counts if the homes have what a record hangs on") {
   Fixture f;
   f.writes.LinkUp(Peer(1), 0);
   f.writes.LinkUp(Peer(3), 0);
   f.targets[1] = {{{{Peer(1), Peer(2)}, 1}}, {{Peer(3), Peer(2)}}, true};
-  f.writes.MarkThin(1);
-  CHECK(f.writes.TakeNewlyThin() == std::vector<uint16_t>{1});
-  CHECK(f.writes.TakeNewlyThin().empty());
-  f.writes.Await(f.writes.Add("a", {1}, 1000), {7, 100});
-  f.writes.SendNew(0);
-  f.Acknowledge(Peer(3), "a");
+  EventId base{1, {Peer(9), 1}};  // another node's, or of before this start
+  auto write = [&](std::string_view record, uint64_t reply_id) {
+    f.writes.Await(f.writes.Add(record, {1}, 1000, {}, {{base, false}}), {7, reply_id});
+    f.writes.SendNew(0);
+    f.Acknowledge(Peer(3), record);
+  };
+  write("a", 100);
   CHECK(f.settled.empty());
+  CHECK(f.writes.TakeWantsCopies());
+  CHECK_FALSE(f.writes.TakeWantsCopies());
   f.Acknowledge(Peer(1), "a");  // a home fetches what it lacks first
   CHECK(f.settled.at(100) == Outcome::kReached);
+  write("b", 101);
+  CHECK(f.settled.size() == 1);
+  f.well_copied.insert(base);
+  f.writes.Refresh(10);
+  CHECK(f.settled.at(101) == Outcome::kReached);
+  write("c", 102);
+  CHECK(f.settled.at(102) == Outcome::kReached);
 }
 
 TEST_CASE("pending writes: nothing is sent before the log has it") {

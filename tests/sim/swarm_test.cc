@@ -59,6 +59,7 @@ TEST_CASE("sim: scenarios that once went wrong") {
   SUBCASE("the same, acknowledged by a stand-in") { RunSeeds(893, 1, may, &total); }
   SUBCASE("a stand-in has an increment, and what it hangs on was lost on its way there") {
     RunSeeds(1'000'051, 1, kMayAll, &total);
+    RunSeeds(1'000'011, 1, kMayAll, &total);
   }
   SUBCASE("a guest waits for the removed dot of a machine that lost its power") {
     RunSeeds(18, 1, may, &total);
